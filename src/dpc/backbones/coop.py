@@ -1,0 +1,55 @@
+"""CoOp: one learned context before every class name (Zhou et al., IJCV 2022)."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+import torch
+from torch import Tensor, nn
+
+from dpc.backbones.base import Backbone, Prompts
+from dpc.clip.model import Clip
+from dpc.clip.sentences import random_context_sentence, sentence
+
+INIT_STD = 0.02
+
+
+@dataclass(frozen=True)
+class CoOpParams:
+    """How the context starts."""
+
+    init: str | None = "a photo of a"  # words the context starts from; null: random
+    length: int = 4  # number of context tokens where init is null
+
+
+class CoOp(Backbone):
+    """A context (n, d_t), shared by all classes, standing where the sentence's words were.
+
+    Args:
+        context: (n, d_t), copied.
+        words: the words that the context stands for; None: it stands for n times X.
+    """
+
+    def __init__(self, context: Tensor, words: str | None = None):
+        super().__init__()
+        if context.ndim != 2:
+            raise ValueError(f"context is (tokens, width), got shape {tuple(context.shape)}")
+        self.words = words
+        self.context = nn.Parameter(context.detach().clone())
+
+    @classmethod
+    def from_clip(cls, clip: Clip, params: Any, generator: torch.Generator) -> Self:
+        """Start from the embeddings of ``params.init``, or from N(0, 0.02²)."""
+        if params.init is not None:
+            return cls(clip.embed_words(params.init), params.init)
+        noise = torch.randn(params.length, clip.text_width, generator=generator)
+        return cls(INIT_STD * noise.to(clip.device))
+
+    def prompts(self) -> Prompts:
+        return Prompts(text=[self.context])
+
+    def sentences(self, classnames: Sequence[str], template: str) -> list[str]:
+        """``words name.`` or ``X … X name.``: the template is the context's own words."""
+        if self.words is None:
+            return [random_context_sentence(len(self.context), name) for name in classnames]
+        return [sentence(f"{self.words} {{}}.", name) for name in classnames]

@@ -1,0 +1,173 @@
+"""From a :class:`~dpc.clip.spec.ClipSpec` to a :class:`~dpc.clip.model.Clip`."""
+
+import contextlib
+import difflib
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import open_clip
+import torch
+from open_clip.constants import OPENAI_DATASET_MEAN, OPENAI_DATASET_STD
+from open_clip.model import CLIP, CustomTextCLIP
+from open_clip.tokenizer import SimpleTokenizer
+from torch import nn
+
+from dpc.clip.model import Clip
+from dpc.clip.spec import ClipSpec, check_spec, config_file, random_seed, weights_file
+from dpc.clip.weights_io import fill, openai_models, read_weights
+from dpc.errors import DpcError
+
+OPENAI_PREPROCESS = {"mean": OPENAI_DATASET_MEAN, "std": OPENAI_DATASET_STD}
+
+
+def load(spec: ClipSpec, shortcuts: bool = True) -> Clip:
+    """The frozen CLIP that ``spec`` names, on its device.
+
+    Raises:
+        DpcError: a name that is not known, a pair of model and weights that does not fit, a
+            file that cannot be read, or a device that is not there.
+    """
+    check_spec(spec)
+    device = resolve_device(spec.device)
+    model, config, preprocess = _build(spec)
+    return Clip(
+        model.to(device).float(),
+        tokenizer=_tokenizer(spec, config),
+        mean=preprocess["mean"],
+        std=preprocess["std"],
+        interpolation=preprocess.get("interpolation", "bicubic"),
+        resize_mode=preprocess.get("resize_mode", "shortest"),
+        precision=spec.precision,
+        shortcuts=shortcuts,
+    )
+
+
+def resolve_device(name: str) -> torch.device:
+    """The device of "auto", "cpu" or "cuda"; auto takes CUDA where there is one."""
+    available = torch.cuda.is_available()
+    if name == "cuda" and not available:
+        raise DpcError("clip.device is 'cuda' and no CUDA device can be used here: take 'auto'")
+    return torch.device("cuda" if available and name != "cpu" else "cpu")
+
+
+def build_model(model_cfg: dict[str, Any]) -> nn.Module:
+    """An open_clip model without trained weights from its ``model_cfg``."""
+    config = dict(model_cfg)
+    if config.pop("custom_text", False):
+        return CustomTextCLIP(**config)
+    return CLIP(**config)
+
+
+def _build(spec: ClipSpec) -> tuple[nn.Module, dict[str, Any], dict[str, Any]]:
+    """The model with its weights, its ``model_cfg`` and its ``preprocess_cfg``."""
+    path, config_path, seed = weights_file(spec), config_file(spec), random_seed(spec)
+    if config_path is not None and path is not None:
+        config, preprocess = _read_config(config_path)
+        model = build_model(config)
+        fill(model, read_weights(path, spec.model), path)
+        return model, config, preprocess
+    config = _named_config(spec.model)
+    if seed is not None:
+        with _seeded(seed):
+            return build_model(config), config, OPENAI_PREPROCESS
+    if path is None:
+        return _from_tag(spec, config)
+    if openai_models(path):
+        config["quick_gelu"] = True  # OpenAI trained with it, whatever the architecture says
+    model = build_model(config)
+    fill(model, read_weights(path, spec.model), path)
+    return model, config, OPENAI_PREPROCESS
+
+
+def _read_config(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        return content["model_cfg"], content["preprocess_cfg"]
+    except (json.JSONDecodeError, KeyError, TypeError) as problem:
+        raise DpcError(
+            f"{path}: expected json with 'model_cfg' and 'preprocess_cfg' ({problem!r})"
+        ) from problem
+
+
+def _named_config(name: str) -> dict[str, Any]:
+    config = open_clip.get_model_config(name)
+    if config is None:
+        near = difflib.get_close_matches(name, ["icons", *open_clip.list_models()], 3, 0.4)
+        raise DpcError(
+            f"clip.model is {name!r}, which open_clip does not know; near it: "
+            f"{', '.join(near) or 'nothing'}; the embedded model is 'icons'"
+        )
+    foreign = {"hf_model_name", "hf_tokenizer_name"} & {
+        key for key, value in config["text_cfg"].items() if value
+    }
+    if foreign or "multimodal_cfg" in config or "siglip" in name.lower():
+        raise DpcError(
+            f"clip.model {name!r} does not read its text with CLIP's own tower and tokenizer: "
+            "prompts cannot go in; take one that does (ViT-B-16)"
+        )
+    return config
+
+
+def _from_tag(
+    spec: ClipSpec, config: dict[str, Any]
+) -> tuple[nn.Module, dict[str, Any], dict[str, Any]]:
+    check_pair(spec.model, spec.pretrained)
+    preprocess = open_clip.get_pretrained_cfg(spec.model, spec.pretrained)
+    quick_gelu = bool(config.get("quick_gelu")) or is_openai(spec.pretrained)
+    try:
+        model = open_clip.create_model(
+            spec.model, pretrained=spec.pretrained, force_quick_gelu=quick_gelu
+        )
+    except (OSError, RuntimeError) as problem:
+        reason = str(problem).splitlines()[0] if str(problem) else type(problem).__name__
+        raise DpcError(
+            f"weights {spec.pretrained!r} of {spec.model!r} cannot be fetched or read: {reason}; "
+            "name a local .safetensors file in clip.pretrained to go without the network"
+        ) from problem
+    return model, config, preprocess
+
+
+def check_pair(model: str, tag: str) -> None:
+    """Refuse a tag that the architecture does not have, or that was trained with another GELU.
+
+    OpenAI's weights are always built with QuickGELU and so fit either name.
+
+    Raises:
+        DpcError: with the tags there are, or the name that fits.
+    """
+    if not open_clip.get_pretrained_cfg(model, tag):
+        tags = open_clip.list_pretrained_tags_by_model(model)
+        raise DpcError(
+            f"clip.pretrained is {tag!r}: {model!r} has the weights {', '.join(tags) or 'none'}, "
+            "or name a local .safetensors file, or random:SEED"
+        )
+    trained_quick = bool(open_clip.get_pretrained_cfg(model, tag).get("quick_gelu"))
+    built_quick = bool((open_clip.get_model_config(model) or {}).get("quick_gelu"))
+    if trained_quick == built_quick or is_openai(tag):
+        return
+    right = f"{model}-quickgelu" if trained_quick else model.removesuffix("-quickgelu")
+    trained, built = ("QuickGELU", "GELU") if trained_quick else ("GELU", "QuickGELU")
+    raise DpcError(
+        f"{tag!r} was trained with {trained} and {model!r} is built with {built}: "
+        f"write clip.model: {right}"
+    )
+
+
+def is_openai(tag: str) -> bool:
+    """Whether a pretrained tag names OpenAI's own weights."""
+    return tag.lower().replace("-", "_") == "openai"
+
+
+def _tokenizer(spec: ClipSpec, config: dict[str, Any]) -> SimpleTokenizer:
+    kwargs = config["text_cfg"].get("tokenizer_kwargs") or {}
+    return SimpleTokenizer(context_length=config["text_cfg"].get("context_length", 77), **kwargs)
+
+
+@contextlib.contextmanager
+def _seeded(seed: int) -> Iterator[None]:
+    """open_clip's constructors draw from the global generator: lend it a seed, put it back."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        yield

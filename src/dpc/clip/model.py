@@ -1,0 +1,169 @@
+"""A frozen CLIP that takes prompts at the input and at any depth of both towers.
+
+Where prompts sit is known here and nowhere else; what they are is a backbone's affair.
+"""
+
+import contextlib
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from dpc.clip.towers import ImageTower, TextTower
+from dpc.errors import DpcError
+
+
+class Clip:
+    """An open_clip model, frozen, with prompts as an argument.
+
+    Deliberately no ``nn.Module``: a backbone cannot adopt its weights by accident.
+
+    Args:
+        model: open_clip ``CLIP``, or ``CustomTextCLIP`` with CLIP's text tower.
+        tokenizer: open_clip ``SimpleTokenizer``.
+        mean, std, interpolation, resize_mode: how images are prepared (see ``datasets``).
+        precision: "fp32", or "bf16": the towers run under autocast; what they return is fp32.
+        shortcuts: leave out work that cannot change a result (see :meth:`encode_text`).
+
+    Raises:
+        DpcError: the text tower is not CLIP's.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        tokenizer,
+        mean: Sequence[float],
+        std: Sequence[float],
+        interpolation: str = "bicubic",
+        resize_mode: str = "shortest",
+        precision: str = "fp32",
+        shortcuts: bool = True,
+    ):
+        self.model = model.eval().requires_grad_(False)
+        self.tokenizer = tokenizer
+        self.mean = tuple(float(value) for value in mean)
+        self.std = tuple(float(value) for value in std)
+        self.interpolation = interpolation
+        self.resize_mode = resize_mode
+        self.precision = precision
+        self.shortcuts = shortcuts
+        self._text = TextTower(model)
+        self._image = ImageTower(model)
+
+    @property
+    def image_size(self) -> int:
+        """Side of the square images, in pixels."""
+        size = self._image.visual.image_size
+        return int(size if isinstance(size, int) else size[0])
+
+    @property
+    def text_width(self) -> int:
+        """d_t, the width of text tokens."""
+        return self._text.token_embedding.weight.shape[1]
+
+    @property
+    def image_width(self) -> int:
+        """d_v, the width of image tokens."""
+        return self._image.width
+
+    @property
+    def embed_dim(self) -> int:
+        """d, the width of features."""
+        return self._text.embed_dim
+
+    @property
+    def text_layers(self) -> int:
+        return len(self._text.blocks)
+
+    @property
+    def image_layers(self) -> int:
+        return len(self._image.blocks)
+
+    @property
+    def context_length(self) -> int:
+        return self._text.positional_embedding.shape[0]
+
+    @property
+    def device(self) -> torch.device:
+        return self._text.positional_embedding.device
+
+    @property
+    def logit_scale(self) -> Tensor:
+        """exp of the trained temperature, a scalar; released CLIPs stand near 100."""
+        return self.model.logit_scale.detach().float().exp().reshape(())
+
+    def tokenize(self, texts: Sequence[str]) -> Tensor:
+        """Token ids (C, L) int64 on the CPU: SOT, the words, EOT (the largest id), zeros.
+
+        Raises:
+            DpcError: a text has more tokens than the context holds; none is ever cut.
+        """
+        limit = self.context_length
+        result = torch.zeros(len(texts), limit, dtype=torch.long)
+        for row, text in enumerate(texts):
+            ids = [
+                self.tokenizer.sot_token_id,
+                *self.tokenizer.encode(text),
+                self.tokenizer.eot_token_id,
+            ]
+            if len(ids) > limit:
+                raise DpcError(
+                    f"text {text!r} has {len(ids)} tokens and this CLIP reads {limit}: "
+                    "shorten the class name or the template"
+                )
+            result[row, : len(ids)] = torch.tensor(ids)
+        return result
+
+    def embed_words(self, words: str) -> Tensor:
+        """Token embeddings (n, d_t) of ``words``, without SOT and EOT."""
+        ids = torch.tensor(self.tokenizer.encode(words), dtype=torch.long, device=self.device)
+        return self._text.token_embedding(ids).detach().float().clone()
+
+    def encode_text(self, tokens: Tensor, prompts: Sequence[Tensor] = ()) -> Tensor:
+        """Text features (C, d), not normalised.
+
+        Attention is causal, so positions behind the longest EOT change nothing: with
+        ``shortcuts`` the context ends there, wherever the tower's mask says that this is so.
+
+        Args:
+            tokens: (C, L) ids, L the full context.
+            prompts: prompts[0] (n, d_t) stands at positions 1..n, before the positional
+                embedding; prompts[l] overwrites positions 1..n in front of block l.
+
+        Raises:
+            ValueError: a prompt that does not fit the tower or reaches the EOT.
+        """
+        with self._precision():
+            return self._text.encode(tokens, prompts, cut=self.shortcuts).float()
+
+    def encode_image(self, images: Tensor, prompts: Sequence[Tensor] = ()) -> Tensor:
+        """Image features (B, d), not normalised.
+
+        Args:
+            images: (B, 3, H, W), prepared with this CLIP's mean and std.
+            prompts: prompts[0] (n, d_v) stands behind the patches, after the positional
+                embedding and before ``ln_pre``; prompts[l] overwrites the last n tokens in
+                front of block l.
+
+        Raises:
+            ValueError: a prompt that does not fit the tower.
+        """
+        with self._precision():
+            return self._image.encode(images.to(self.device), prompts).float()
+
+    def _precision(self) -> contextlib.AbstractContextManager:
+        if self.precision == "bf16":
+            return torch.autocast(self.device.type, torch.bfloat16)
+        return contextlib.nullcontext()
+
+
+def similarity(image_features: Tensor, text_features: Tensor) -> Tensor:
+    """Cosine similarities (B, C) of image features (B, d) and text features (C, d)."""
+    return F.normalize(image_features, dim=-1) @ F.normalize(text_features, dim=-1).T
+
+
+def logits(scale: Tensor, image_features: Tensor, text_features: Tensor) -> Tensor:
+    """CLIP's logits (B, C): scale times the cosine similarities."""
+    return scale * similarity(image_features, text_features)

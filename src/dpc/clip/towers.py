@@ -1,0 +1,154 @@
+"""The two towers of an open_clip model, walked block by block so that prompts can go in."""
+
+from collections.abc import Sequence
+
+import torch
+from open_clip.model import CLIP
+from open_clip.transformer import TextTransformer, VisionTransformer
+from torch import Tensor, nn
+
+from dpc.errors import DpcError
+
+
+class TextTower:
+    """CLIP's text tower, wherever the open_clip class keeps it."""
+
+    def __init__(self, model: nn.Module):
+        tower = model if isinstance(model, CLIP) else getattr(model, "text", None)
+        if not isinstance(tower, CLIP | TextTransformer):
+            raise DpcError(
+                f"the text tower of {type(model).__name__} is {type(tower).__name__}: prompts "
+                "go into CLIP's own text tower only, take a model that has it (ViT-B-16)"
+            )
+        pool = tower.text_pool_type if isinstance(tower, CLIP) else tower.pool_type
+        if pool != "argmax" or getattr(tower, "cls_emb", None) is not None:
+            raise DpcError(
+                f"the text tower of {type(model).__name__} takes its feature from "
+                f"{pool!r} (class token: {getattr(tower, 'cls_emb', None) is not None}), not "
+                "from the EOT token as CLIP does; take a model that does (ViT-B-16)"
+            )
+        self.tower = tower
+        self.token_embedding: nn.Embedding = tower.token_embedding
+        self.positional_embedding: Tensor = tower.positional_embedding
+        self.blocks = tower.transformer.resblocks
+        self.batch_first: bool = tower.transformer.batch_first
+        self.causal = is_causal(tower.attn_mask)
+
+    @property
+    def embed_dim(self) -> int:
+        projection = self.tower.text_projection
+        if projection is None:
+            return self.token_embedding.weight.shape[1]
+        if isinstance(projection, nn.Linear):
+            return projection.out_features
+        return projection.shape[1]
+
+    def encode(self, tokens: Tensor, prompts: Sequence[Tensor], cut: bool) -> Tensor:
+        """Features (C, d) at the EOT of each row of ``tokens`` (C, L); see ``Clip.encode_text``."""
+        eot = tokens.argmax(dim=-1)
+        width = self.token_embedding.weight.shape[1]
+        _check(prompts, width, len(self.blocks), room=int(eot.min()) - 1, where="text")
+        if cut and self.causal:
+            tokens = tokens[:, : int(eot.max()) + 1]
+        length = tokens.shape[1]
+        x = self.token_embedding(tokens.to(self.positional_embedding.device))
+        if prompts:
+            x = _overwrite(x, prompts[0], start=1)
+        x = x + self.positional_embedding[:length]
+        mask = self.tower.attn_mask
+        mask = None if mask is None else mask[:length, :length]
+        for layer, block in enumerate(self.blocks):
+            if 0 < layer < len(prompts):
+                x = _overwrite(x, prompts[layer], start=1)
+            x = _run(block, x, self.batch_first, mask)
+        # The last norm works row by row: normalising the EOT rows alone is the same.
+        x = self.tower.ln_final(x[torch.arange(len(x), device=x.device), eot.to(x.device)])
+        projection = self.tower.text_projection
+        if projection is None:
+            return x
+        return projection(x) if isinstance(projection, nn.Linear) else x @ projection
+
+
+class ImageTower:
+    """The image tower: open_clip's own forward pass, until prompts come in."""
+
+    def __init__(self, model: nn.Module):
+        self.model = model
+        self.visual = model.visual
+
+    @property
+    def width(self) -> int:
+        return self._vit().conv1.out_channels
+
+    @property
+    def blocks(self) -> nn.ModuleList:
+        return self._vit().transformer.resblocks
+
+    def encode(self, images: Tensor, prompts: Sequence[Tensor]) -> Tensor:
+        """Features (B, d) of ``images`` (B, 3, H, W); see ``Clip.encode_image``."""
+        if not prompts:
+            return self.model.encode_image(images)
+        vit = self._vit()
+        _check(prompts, self.width, len(self.blocks), room=None, where="image")
+        x = vit.conv1(images).flatten(2).transpose(1, 2)  # (B, patches, d_v)
+        x = torch.cat([vit.class_embedding.expand(len(x), 1, -1).to(x.dtype), x], dim=1)
+        x = x + vit.positional_embedding
+        x = torch.cat([x, prompts[0].expand(len(x), -1, -1)], dim=1)
+        x = vit.ln_pre(x)
+        for layer, block in enumerate(self.blocks):
+            if 0 < layer < len(prompts):
+                x = _overwrite(x, prompts[layer], start=x.shape[1] - len(prompts[layer]))
+            x = _run(block, x, vit.transformer.batch_first, None)
+        x = vit.ln_post(x[:, 0])
+        return x if vit.proj is None else x @ vit.proj
+
+    def _vit(self) -> VisionTransformer:
+        visual = self.visual
+        if (
+            not isinstance(visual, VisionTransformer)
+            or visual.pool_type != "tok"
+            or visual.attn_pool is not None
+        ):
+            raise DpcError(
+                f"the image tower {type(visual).__name__} is not a ViT that ends in its class "
+                "token: image prompts need one (ViT-B-16), text prompts do not"
+            )
+        return visual
+
+
+def is_causal(mask: Tensor | None) -> bool:
+    """Whether an additive attention mask (L, L) hides every later position from each position."""
+    if mask is None or mask.ndim != 2:
+        return False
+    later = torch.ones_like(mask, dtype=torch.bool).triu(1)
+    return bool(torch.isneginf(mask[later]).all())
+
+
+def _overwrite(x: Tensor, prompt: Tensor, start: int) -> Tensor:
+    """``x`` (N, L, d) with ``prompt`` (n, d) at positions start..start+n-1 of every row."""
+    prompt = prompt.to(x.dtype).expand(len(x), -1, -1)
+    return torch.cat([x[:, :start], prompt, x[:, start + prompt.shape[1] :]], dim=1)
+
+
+def _run(block: nn.Module, x: Tensor, batch_first: bool, mask: Tensor | None) -> Tensor:
+    if batch_first:
+        return block(x, attn_mask=mask)
+    return block(x.transpose(0, 1), attn_mask=mask).transpose(0, 1)
+
+
+def _check(
+    prompts: Sequence[Tensor], width: int, layers: int, room: int | None, where: str
+) -> None:
+    if len(prompts) > layers:
+        raise ValueError(f"prompts for {len(prompts)} layers, the {where} tower has {layers}")
+    for layer, prompt in enumerate(prompts):
+        if prompt.ndim != 2 or prompt.shape[1] != width or len(prompt) != len(prompts[0]):
+            raise ValueError(
+                f"{where} prompt of layer {layer} has shape {tuple(prompt.shape)}, "
+                f"expected ({len(prompts[0])}, {width})"
+            )
+    if prompts and room is not None and len(prompts[0]) > room:
+        raise ValueError(
+            f"{len(prompts[0])} {where} prompt tokens overwrite the end of a sentence that has "
+            f"{room} tokens between SOT and EOT; use fewer context tokens or a longer template"
+        )

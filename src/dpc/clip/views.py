@@ -1,0 +1,53 @@
+"""What a backbone sees of an image, and what holds labelled images for training."""
+
+from typing import NamedTuple, Protocol
+
+import torch
+from torch import Tensor
+
+
+class Views(NamedTuple):
+    """One view of each image of a batch."""
+
+    frozen: Tensor  # (B, d) features of the frozen CLIP, not normalised
+    images: Tensor | None = None  # (B, 3, H, W), only where a backbone changes image features
+
+
+class Bank(Protocol):
+    """Labelled training images of one task."""
+
+    @property
+    def labels(self) -> Tensor:
+        """(N,) int64 classes, 0..C-1 within the task."""
+
+    def views(self, indices: Tensor, view: int) -> Views:
+        """View number ``view`` (modulo the views there are) of the images ``indices`` (B,)."""
+
+
+class FrozenBank:
+    """A bank of precomputed features: all that backbones without image prompts need.
+
+    Args:
+        features: (N, V, d) features of V views of N images, not normalised.
+        labels: (N,) classes.
+    """
+
+    def __init__(self, features: Tensor, labels: Tensor):
+        if features.ndim != 3 or len(features) != len(labels) or features.shape[1] < 1:
+            raise ValueError(
+                f"features are (images, views, d) and labels (images,), got "
+                f"{tuple(features.shape)} and {tuple(labels.shape)}"
+            )
+        self.features = features
+        self.labels = labels.to(torch.long)
+
+    def views(self, indices: Tensor, view: int) -> Views:
+        return Views(frozen=self.features[indices, view % self.features.shape[1]])
+
+
+def join(first: Views, second: Views, order: Tensor) -> Views:
+    """The rows of two batches, one behind the other, then put in ``order``."""
+    frozen = torch.cat([first.frozen, second.frozen])[order]
+    if first.images is None or second.images is None:
+        return Views(frozen)
+    return Views(frozen, torch.cat([first.images, second.images])[order])

@@ -1,0 +1,223 @@
+"""Stage two: the parallel prompt, trained on the classes that the tuned prompt confuses."""
+
+import copy
+import dataclasses
+from collections.abc import Callable, Iterator
+
+import torch
+from torch import Tensor, nn
+
+from dpc.backbones.base import Backbone, Task
+from dpc.backbones.tuning import History, Progress, recorder, restore
+from dpc.clip.model import similarity
+from dpc.clip.views import Bank, Views, join
+from dpc.collaboration.loss import contrastive_loss
+from dpc.collaboration.negatives import Pool, extend, hard_negatives, rank
+from dpc.collaboration.parametrization import parametrize_parallel, restore_parallel
+from dpc.collaboration.recipe import OBJECTIVES, Finetuning
+from dpc.errors import DpcError
+from dpc.training import epoch_generator, sgd, shuffled_batches, train, warmup_cosine
+
+# Draws of negatives must not repeat the stream that shuffles the images of the same epoch.
+DRAW_STREAM = 0x5DEECE66D
+PAIRS = "pairs"
+
+
+@dataclasses.dataclass(frozen=True)
+class Statistics:
+    """What stage two saw.
+
+    Attributes:
+        history: mean of each named loss in each epoch, and "pairs", the mean size of a batch.
+        steps: optimizer steps.
+        images_seen: images in all batches, negatives counted.
+        pairs_per_step: mean size of the extended batch; None without hard negatives.
+    """
+
+    history: History
+    steps: int
+    images_seen: int
+    pairs_per_step: float | None
+
+
+def finetune(
+    task: Task,
+    tuned: Backbone,
+    bank: Bank,
+    recipe: Finetuning,
+    seed: int,
+    on_epoch: Callable[[Progress], None] | None = None,
+    resume: Progress | None = None,
+    pool: Bank | None = None,
+) -> tuple[Backbone, Statistics]:
+    """The parallel prompt: a copy of ``tuned``, trained; ``tuned`` is left as it is, to the bit.
+
+    Args:
+        task: the base classes.
+        tuned: the result of stage one.
+        bank: training images; an epoch's view is its number, modulo the views.
+        recipe: how to train.
+        seed: decides the order of images and the draws of negatives, epoch by epoch.
+        on_epoch, resume: as in ``dpc.backbones.tuning.tune``.
+        pool: images that negatives are drawn from; None: the bank.
+
+    Raises:
+        DpcError: a recipe that cannot be used, or a class without an image in the pool.
+    """
+    if recipe.objective not in OBJECTIVES:
+        raise DpcError(
+            f"dpc.objective is {recipe.objective!r}: allowed are {', '.join(OBJECTIVES)}"
+        )
+    parallel = _copy_of(tuned)
+    parametrize_parallel(
+        parallel, tuned.parallel_parameters(), recipe.parametrization, recipe.weight
+    )
+    contrastive = recipe.objective == "contrastive"
+    sampler = _Sampler(task, tuned, bank, bank if pool is None else pool, recipe, seed)
+    learned = [value for value in parallel.parameters() if value.requires_grad]
+    optimizer = sgd(learned, recipe.momentum, recipe.weight_decay)
+    history = restore(resume, parallel, optimizer)
+    record = recorder(history, parallel, optimizer, on_epoch)
+
+    def objective(views: Views, labels: Tensor) -> dict[str, Tensor]:
+        loss = _contrastive if contrastive else _cross_entropy
+        return loss(task, parallel, views, labels, recipe.keep_losses)
+
+    def on_epoch_end(epoch: int, losses: dict[str, float]) -> None:
+        record(epoch, {**losses, PAIRS: sampler.pairs / sampler.steps})
+
+    pins = _pin_batch_norm(parallel)
+    train(
+        parallel,
+        sampler.extended if contrastive else sampler.plain,
+        objective,
+        optimizer,
+        warmup_cosine(recipe.lr, recipe.epochs, recipe.warmup_lr),
+        on_epoch_end,
+        start=0 if resume is None else resume.epoch,
+    )
+    for pin in pins:
+        pin.remove()
+    restore_parallel(parallel)
+    return parallel.eval().requires_grad_(False), _statistics(history, bank, recipe)
+
+
+class _Sampler:
+    """The batches of an epoch, and the size of those of the last epoch."""
+
+    def __init__(
+        self, task: Task, tuned: Backbone, bank: Bank, pool: Bank, recipe: Finetuning, seed: int
+    ):
+        self.task, self.tuned, self.bank, self.pool_bank = task, tuned, bank, pool
+        self.pool = Pool(pool.labels)
+        self.recipe, self.seed = recipe, seed
+        self.indices = shuffled_batches(len(bank.labels), recipe.batch, seed)
+        self.pairs = self.steps = 0
+        with torch.no_grad():  # P never changes: its text features are needed once
+            self.guide = tuned.text_features(task.clip, task.tokens)  # (C, d)
+
+    def plain(self, epoch: int) -> Iterator[tuple[Views, Tensor]]:
+        """Images alone, B at a time."""
+        self.pairs = self.steps = 0
+        for index in self.indices(epoch):
+            self._count(len(index))
+            yield self.bank.views(index, epoch), self.bank.labels[index]
+
+    def extended(self, epoch: int) -> Iterator[tuple[Views, Tensor]]:
+        """Images and their hard negatives; all of them show the epoch's view."""
+        self.pairs = self.steps = 0
+        generator = epoch_generator(self.seed ^ DRAW_STREAM, epoch)
+        labels = self.bank.labels
+        everything = torch.arange(len(labels))
+        # Where P leaves image features frozen, one pass ranks the negatives of all images.
+        ready = None if self.tuned.needs_images else self._rank(everything, epoch)
+        for index in self.indices(epoch):
+            ranking = self._rank(index, epoch) if ready is None else ready[index]
+            negatives = hard_negatives(ranking, labels[index], self.recipe.k, self.recipe.refill)
+            rows = extend(labels[index], negatives)
+            drawn = self.pool.draw(rows.labels[~rows.own], generator)
+            self._count(len(rows.labels))
+            yield self._views(index, drawn, rows.own, epoch), rows.labels.to(labels.device)
+
+    @torch.no_grad()
+    def _rank(self, index: Tensor, epoch: int) -> Tensor:
+        views = self.bank.views(index, epoch)
+        features = self.tuned.image_features(self.task.clip, views)
+        scores = similarity(features.to(self.guide.device), self.guide)
+        ranking = rank(scores, self.bank.labels[index]).cpu()
+        return ranking if self.recipe.refill else ranking[:, : self.recipe.k - 1]
+
+    def _views(self, index: Tensor, drawn: Tensor, own: Tensor, epoch: int) -> Views:
+        """Rows of the batch and of the pool, in the order of the extended batch."""
+        place = torch.where(own, own.cumsum(0) - 1, len(index) + (~own).cumsum(0) - 1)
+        return join(self.bank.views(index, epoch), self.pool_bank.views(drawn, epoch), place)
+
+    def _count(self, pairs: int) -> None:
+        self.pairs += pairs
+        self.steps += 1
+
+
+def _contrastive(
+    task: Task, parallel: Backbone, views: Views, labels: Tensor, keep: tuple[str, ...]
+) -> dict[str, Tensor]:
+    """L_CL over the extended batch; only its classes go through the text tower, each once."""
+    classes, rows = labels.unique(return_inverse=True)
+    texts = parallel.text_features(task.clip, task.tokens[classes.cpu()])  # (U, d)
+    images = parallel.image_features(task.clip, views)  # (n, d)
+    loss = contrastive_loss(images, texts, rows, task.clip.logit_scale)
+    if not keep:
+        return {"contrastive": loss}
+    beside = parallel.regularizers(task, views, images, texts, classes)
+    return {"contrastive": loss, **_kept(beside, keep)}
+
+
+def _cross_entropy(
+    task: Task, parallel: Backbone, views: Views, labels: Tensor, keep: tuple[str, ...]
+) -> dict[str, Tensor]:
+    """Cross-entropy over all base classes: two-step tuning without DPC's optimizer."""
+    losses = parallel.losses(task, views, labels)
+    return {"classification": losses["classification"], **_kept(losses, keep)}
+
+
+def _kept(losses: dict[str, Tensor], keep: tuple[str, ...]) -> dict[str, Tensor]:
+    unknown = [name for name in keep if name not in losses]
+    if unknown:
+        raise DpcError(
+            f"dpc.keep_losses names {unknown[0]!r}: this backbone has "
+            f"{', '.join(losses) or 'no losses of its own'}"
+        )
+    return {name: losses[name] for name in keep}
+
+
+def _copy_of(tuned: Backbone) -> Backbone:
+    """A copy that learns the tensors which DPC gives a parallel, and nothing else."""
+    parallel = copy.deepcopy(tuned).requires_grad_(False)
+    names = tuned.parallel_parameters()
+    if not names:
+        raise DpcError(f"{type(tuned).__name__} learns nothing: there is no prompt to collaborate")
+    for name in names:
+        parallel.get_parameter(name).requires_grad_(True)
+    return parallel
+
+
+def _pin_batch_norm(module: nn.Module) -> list[torch.utils.hooks.RemovableHandle]:
+    """Keep BatchNorm in eval mode through training: its statistics are stage one's."""
+    return [
+        inner.register_forward_pre_hook(lambda norm, _: norm.eval() and None)
+        for inner in module.modules()
+        if isinstance(inner, nn.modules.batchnorm._BatchNorm)
+    ]
+
+
+def _statistics(history: History, bank: Bank, recipe: Finetuning) -> Statistics:
+    n = len(bank.labels)
+    steps_an_epoch = max(n // recipe.batch, 1)
+    pairs = history.get(PAIRS, [])
+    return Statistics(
+        history={name: values for name, values in history.items() if name != PAIRS},
+        steps=steps_an_epoch * len(pairs),
+        images_seen=round(sum(pairs) * steps_an_epoch),
+        pairs_per_step=sum(pairs) / len(pairs)
+        if pairs and recipe.objective == "contrastive"
+        else None,
+    )
