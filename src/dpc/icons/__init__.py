@@ -1,1 +1,1 @@
-"""The embedded benchmark: named icons of installed packages, drawn to ink maps and cut into data sets."""
+"""The embedded benchmark: icons of installed packages, drawn and cut into data sets."""

@@ -1,4 +1,4 @@
-"""Which installed package files hold which named drawings; nothing of these packages is imported."""
+"""Which installed package files hold which named drawings; no such package is imported."""
 
 import hashlib
 import json

@@ -1,6 +1,11 @@
-"""Icon names -> words, styles and concepts; the synonyms that join the names of different families."""
+"""Icon names -> words, styles and concepts; synonyms that join the names of the families."""
 
 import re
+
+
+def _set(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
 
 _SYNONYMS = """
 user account person contact avatar
@@ -64,9 +69,9 @@ SYNONYMS: dict[str, tuple[str, ...]] = {
 }
 
 # words of a name that tell how it is drawn or where it comes from, not what it shows
-_STYLE_WORDS = frozenset(
+_STYLE_WORDS = _set(
     "outline outlined fill filled line bold thin light duotone regular sharp round rounded solid "
-    "twotone two tone alt o s bx bxs mini micro sm lg variant sketch ic fluent lni".split()
+    "twotone two tone alt o s bx bxs mini micro sm lg variant sketch ic fluent lni"
 )
 
 # style -> the words that say it, in names and in captions
@@ -78,38 +83,39 @@ STYLES: dict[str, tuple[str, ...]] = {
 }
 
 # first words that announce a brand, a letter or a frame around another drawing
-FRAMES = frozenset(
+FRAMES = _set(
     "brand logo square circle hexagon triangle octagon pentagon rectangle letter number device "
-    "devices sign simple inner alpha small large big the of and".split()
+    "devices sign simple inner alpha small large big the of and"
 )
 
-# what the downstream classes are about: nouns that several families draw
-CONCEPTS = frozenset(
+# what the downstream classes are about: nouns that several families draw, each of them the first
+# word of at least eight pretraining drawings
+CONCEPTS = _set(
     """
 airplane alarm align anchor apple arrow badge bag ball bank barcode basket battery bed beer bell
 bicycle bluetooth bolt book bookmark border bottle bowl box brain bread briefcase brush bucket bug
 building bus cake calculator calendar camera candle car card caret cart cat chair chart chess
-chevron cigarette clipboard clock cloud code coffee coin compass container cookie corner crown cube
+chevron cigarette clipboard clock cloud code coffee compass container cookie corner crown cube
 cup currency cursor database desktop diamond dice dog door drop ear egg elevator engine eraser eye
-fan feather file film fingerprint fire fish flag flask flower folder football fork frame funnel game
-gas gear gender ghost gift git glass globe grid guitar hammer hand hat headphones headset heart
+fan feather file film fire fish flag flask flower folder football fork frame funnel game
+gas gear ghost gift git glass globe grid guitar hammer hand hat headphones headset heart
 helmet hospital hourglass house image key keyboard ladder lamp laptop layout leaf lifebuoy lightbulb
 link list lock magnet map mask math medal menu message microphone microscope mobile money moon
 mountain mouse music network news note notebook paint palette paper parking pen pencil phone piano
-pill pizza plant plug pointer power presentation printer puzzle question radio rain receipt ribbon
+pill pizza plant plug power presentation printer puzzle question radio rain receipt ribbon
 robot rocket ruler satellite scale scan scissors screen search send server share shield ship shirt
 shoe shopping shower signal skull smiley snow sofa sort soup speaker star stethoscope store storm
 sun sword syringe table tag target taxi tea telescope television temperature tent terminal text
 thermometer thumb ticket tool tooth tornado tower tractor train trash tree trophy truck umbrella
-user video virus wallet wash watch wave wheel wifi wind window wine woman wrench zodiac
-""".split()
+user video virus wallet watch wave wheel wifi wind window wine woman wrench zodiac
+"""
 )
 
 # they name a class only as the first word of a name: behind another word ("user plus") they
 # say what happens to the thing
-_FIRST_ONLY = frozenset(
+_FIRST_ONLY = _set(
     "alert archive check checkbox copy crop download envelope group help info minus newspaper "
-    "pause pin play plus repeat skip stop toggle upload x".split()
+    "pause pin play plus repeat skip toggle upload"
 )
 
 
