@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Self
+from typing import Any, ClassVar, NamedTuple, Self
 
 import torch
 from torch import Tensor, nn
@@ -41,6 +41,10 @@ class Backbone(nn.Module):
     A backbone says what the prompts are; where they go is CLIP's affair, so CLIP is an argument
     and never an attribute.
     """
+
+    # A dataclass of `dpc.params.fields.param` fields: the backbone's block in params.yaml. A
+    # backbone with learned tensors has lr, epochs and batch among them, its stage-one recipe.
+    Params: ClassVar[type]
 
     @classmethod
     def from_clip(cls, clip: Clip, params: Any, generator: torch.Generator) -> Self:

@@ -10,16 +10,23 @@ from torch import Tensor, nn
 from dpc.backbones.base import Backbone, Prompts
 from dpc.clip.model import Clip
 from dpc.clip.sentences import random_context_sentence, sentence
+from dpc.params.fields import param
 
 INIT_STD = 0.02
 
 
 @dataclass(frozen=True)
 class CoOpParams:
-    """How the context starts."""
+    """CoOp: one learned context, shared by all classes."""
 
-    init: str | None = "a photo of a"  # words the context starts from; null: random
-    length: int = 4  # number of context tokens where init is null
+    init: str | None = param(
+        "a photo of a", "Words the context starts from; null: random vectors.",
+        source="CoOp: base-to-new",
+    )
+    length: int = param(4, "Number of context tokens where init is null.", ge=1)
+    lr: float = param(0.0035, "Learning rate of stage one (SGD).", gt=0, source="released DPC")
+    epochs: int = param(10, "Epochs of stage one.", ge=1, source="released DPC")
+    batch: int = param(4, "Images of a batch.", ge=1, source="released DPC")
 
 
 class CoOp(Backbone):
@@ -29,6 +36,8 @@ class CoOp(Backbone):
         context: (n, d_t), copied.
         words: the words that the context stands for; None: it stands for n times X.
     """
+
+    Params = CoOpParams
 
     def __init__(self, context: Tensor, words: str | None = None):
         super().__init__()

@@ -32,7 +32,9 @@ def tune(
     on_epoch: Callable[[Progress], None] | None = None,
     resume: Progress | None = None,
 ) -> History:
-    """Train ``backbone`` in place on ``bank``; view of an epoch = its number, modulo the views.
+    """Train ``backbone`` in place on ``bank`` and leave it in eval mode.
+
+    An epoch's view of every image is its number, modulo the views there are.
 
     Args:
         task: the classes, all of the bank's labels among them.
@@ -64,6 +66,7 @@ def tune(
         recorder(history, backbone, optimizer, on_epoch),
         start=0 if resume is None else resume.epoch,
     )
+    backbone.eval()
     return history
 
 
