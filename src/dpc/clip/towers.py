@@ -53,13 +53,13 @@ class TextTower:
         length = tokens.shape[1]
         x = self.token_embedding(tokens.to(self.positional_embedding.device))
         if prompts:
-            x = _overwrite(x, prompts[0], start=1)
+            x = overwrite(x, prompts[0], start=1)
         x = x + self.positional_embedding[:length]
         mask = self.tower.attn_mask
         mask = None if mask is None else mask[:length, :length]
         for layer, block in enumerate(self.blocks):
             if 0 < layer < len(prompts):
-                x = _overwrite(x, prompts[layer], start=1)
+                x = overwrite(x, prompts[layer], start=1)
             x = _run(block, x, self.batch_first, mask)
         # The last norm works row by row: normalising the EOT rows alone is the same.
         x = self.tower.ln_final(x[torch.arange(len(x), device=x.device), eot.to(x.device)])
@@ -97,7 +97,7 @@ class ImageTower:
         x = vit.ln_pre(x)
         for layer, block in enumerate(self.blocks):
             if 0 < layer < len(prompts):
-                x = _overwrite(x, prompts[layer], start=x.shape[1] - len(prompts[layer]))
+                x = overwrite(x, prompts[layer], start=x.shape[1] - len(prompts[layer]))
             x = _run(block, x, vit.transformer.batch_first, None)
         x = vit.ln_post(x[:, 0])
         return x if vit.proj is None else x @ vit.proj
@@ -124,7 +124,7 @@ def is_causal(mask: Tensor | None) -> bool:
     return bool(torch.isneginf(mask[later]).all())
 
 
-def _overwrite(x: Tensor, prompt: Tensor, start: int) -> Tensor:
+def overwrite(x: Tensor, prompt: Tensor, start: int) -> Tensor:
     """``x`` (N, L, d) with ``prompt`` (n, d) at positions start..start+n-1 of every row."""
     prompt = prompt.to(x.dtype).expand(len(x), -1, -1)
     return torch.cat([x[:, :start], prompt, x[:, start + prompt.shape[1] :]], dim=1)

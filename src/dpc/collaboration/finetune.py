@@ -108,13 +108,15 @@ class _Sampler:
     def __init__(
         self, task: Task, tuned: Backbone, bank: Bank, pool: Bank, recipe: Finetuning, seed: int
     ):
-        self.task, self.tuned, self.bank, self.pool_bank = task, tuned, bank, pool
+        self.task, self.bank, self.pool_bank = task, bank, pool
+        # In eval mode, and a copy: mining must not move the statistics of a BatchNorm in P.
+        self.tuned = copy.deepcopy(tuned).eval()
         self.pool = Pool(pool.labels)
         self.recipe, self.seed = recipe, seed
         self.indices = shuffled_batches(len(bank.labels), recipe.batch, seed)
         self.pairs = self.steps = 0
         with torch.no_grad():  # P never changes: its text features are needed once
-            self.guide = tuned.text_features(task.clip, task.tokens)  # (C, d)
+            self.guide = self.tuned.text_features(task.clip, task.tokens)  # (C, d)
 
     def plain(self, epoch: int) -> Iterator[tuple[Views, Tensor]]:
         """Images alone, B at a time."""
