@@ -1,0 +1,133 @@
+"""Artefacts: what a stage hands on. Tensors and results in one sealed safetensors file, or JSON.
+
+An artefact has ``content`` (tensors and results: what later stages read) and ``provenance`` (how it
+came about: stage, cell, parameters, hashes of inputs, version of the code; never a time, a host or
+a path). Two digests stand in the file: ``content`` identifies what later stages depend on, ``seal``
+covers everything, so that a file that was cut or edited is noticed when it is read.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dpc.errors import DpcError
+from dpc.files import digest
+
+FORMAT = 1
+_HEADER = 8  # bytes that hold the length of a safetensors header
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """Tensors by name, results (JSON values), and provenance."""
+
+    tensors: Mapping[str, np.ndarray] = field(default_factory=dict)
+    results: Mapping[str, Any] = field(default_factory=dict)
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def content(self) -> str:
+        """SHA-256 of tensors and results: equal content, equal digest, whatever made it."""
+        return digest(_tensor_bytes(self.tensors) + b"\0" + canonical(self.results).encode())
+
+
+def canonical(value: Any) -> str:
+    """JSON with sorted keys and no spaces: one text for one value.
+
+    Raises:
+        ValueError: a number that is not finite.
+    """
+    return json.dumps(
+        value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
+    )
+
+
+def encode(artifact: Artifact) -> bytes:
+    """The bytes of a .safetensors file; equal artefacts give equal bytes."""
+    from safetensors.numpy import save
+
+    # One metadata entry only: the library writes several in no fixed order.
+    return save(_contiguous(artifact.tensors), {"dpc": canonical(_header(artifact))})
+
+
+def encode_json(results: Any, provenance: Mapping[str, Any]) -> bytes:
+    """The bytes of a sealed JSON artefact, for results that people want to read."""
+    artifact = Artifact(results=results, provenance=provenance)
+    return (json.dumps(_header(artifact), indent=1, sort_keys=True, ensure_ascii=False)).encode()
+
+
+def read(path: Path, remedy: str = "run the stage that makes it again") -> Artifact:
+    """A whole artefact, checked against its seal; .json or .safetensors.
+
+    Raises:
+        DpcError: missing, truncated, not an artefact, or changed after it was written.
+    """
+    try:
+        raw = path.read_bytes()
+    except FileNotFoundError:
+        raise DpcError(f"{path} is missing; {remedy}") from None
+    return decode(raw, path, remedy)
+
+
+def decode(raw: bytes, path: Path, remedy: str = "run the stage that makes it again") -> Artifact:
+    """As :func:`read`, from the file's bytes; ``path`` only names it in errors."""
+    damaged = DpcError(f"{path} is truncated or not an artefact of dpc; {remedy}")
+    if path.suffix == ".json":
+        tensors: Mapping[str, np.ndarray] = {}
+        try:
+            header = json.loads(raw)
+        except ValueError:
+            raise damaged from None
+    else:
+        tensors, header = _safetensors(raw, damaged)
+    if not isinstance(header, dict) or not {"seal", "results", "provenance"} <= set(header):
+        raise damaged
+    artifact = Artifact(tensors, header["results"], header["provenance"])
+    if header["seal"] != _seal(artifact) or header.get("format") != FORMAT:
+        raise DpcError(f"{path} was changed after it was written; {remedy}")
+    return artifact
+
+
+def _safetensors(
+    raw: bytes, damaged: DpcError
+) -> tuple[Mapping[str, np.ndarray], dict[str, Any]]:
+    from safetensors import SafetensorError
+    from safetensors.numpy import load
+
+    try:
+        tensors = load(raw)
+        length = int.from_bytes(raw[:_HEADER], "little")
+        metadata = json.loads(raw[_HEADER : _HEADER + length])["__metadata__"]
+        return tensors, json.loads(metadata["dpc"])
+    except (SafetensorError, ValueError, KeyError, TypeError):
+        raise damaged from None
+
+
+def _header(artifact: Artifact) -> dict[str, Any]:
+    return {
+        "format": FORMAT,
+        "results": artifact.results,
+        "provenance": artifact.provenance,
+        "content": artifact.content,
+        "seal": _seal(artifact),
+    }
+
+
+def _seal(artifact: Artifact) -> str:
+    return digest(artifact.content + canonical(artifact.provenance))
+
+
+def _contiguous(tensors: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    return {name: np.ascontiguousarray(tensors[name]) for name in sorted(tensors)}
+
+
+def _tensor_bytes(tensors: Mapping[str, np.ndarray]) -> bytes:
+    parts = []
+    for name, value in _contiguous(tensors).items():
+        parts.append(canonical([name, str(value.dtype), list(value.shape)]).encode())
+        parts.append(value.tobytes())
+    return b"\0".join(parts)

@@ -1,0 +1,176 @@
+"""What a dataset is: class names, and train, validation and test items with their content hashes."""
+
+import io
+import zipfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from PIL import Image, UnidentifiedImageError
+
+from dpc.errors import DpcError
+
+SPLITS = ("train", "val", "test")
+
+
+class Item(NamedTuple):
+    """One image: its path inside the dataset's image folder, its label, the SHA-256 of its bytes."""
+
+    image: str
+    label: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Raw:
+    """What a source reads: names, splits, and either rendered files or a folder of images."""
+
+    classnames: tuple[str, ...]
+    splits: Mapping[str, tuple[Item, ...]]
+    rule: str  # how train and test were parted, for every table
+    template: str | None = None  # sentence of zero-shot CLIP, where the source has its own
+    rendered: Mapping[str, bytes] | None = None  # image name -> encoded file, if made here
+    folder: str | None = None  # else: the folder the paths start from
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """A prepared dataset, as its manifest.json holds it."""
+
+    dataset: str
+    classnames: tuple[str, ...]
+    splits: Mapping[str, tuple[Item, ...]]
+    rule: str
+    template: str | None
+    archive: str | None  # SHA-256 of images.zip beside the manifest, or None
+    folder: str | None
+
+    def as_json(self) -> dict[str, Any]:
+        """A plain dict, ready to be written."""
+        return {
+            "dataset": self.dataset,
+            "classnames": list(self.classnames),
+            "rule": self.rule,
+            "template": self.template,
+            "archive": self.archive,
+            "folder": self.folder,
+            "splits": {name: [list(item) for item in items] for name, items in self.splits.items()},
+        }
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> "Manifest":
+        """The manifest that :meth:`as_json` wrote."""
+        return cls(
+            dataset=content["dataset"],
+            classnames=tuple(content["classnames"]),
+            splits={
+                name: tuple(Item(*item) for item in items)
+                for name, items in content["splits"].items()
+            },
+            rule=content["rule"],
+            template=content["template"],
+            archive=content["archive"],
+            folder=content["folder"],
+        )
+
+
+class Images:
+    """Reads the images of a prepared dataset; a context manager, since an archive may be open."""
+
+    def __init__(self, manifest: Manifest, folder: Path):
+        """``folder`` is the manifest's own folder, where images.zip lies for rendered images."""
+        self._manifest = manifest
+        self._folder = folder
+        self._zip: zipfile.ZipFile | None = None
+
+    def __enter__(self) -> "Images":
+        if self._manifest.archive is not None:
+            path = self._folder / "images.zip"
+            try:
+                self._zip = zipfile.ZipFile(path)
+            except (FileNotFoundError, zipfile.BadZipFile):
+                raise DpcError(
+                    f"{path} is missing or damaged; run "
+                    f"`dpc prepare --dataset {self._manifest.dataset}` again"
+                ) from None
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        if self._zip is not None:
+            self._zip.close()
+
+    def read(self, item: Item) -> Image.Image:
+        """The decoded image in RGB.
+
+        Raises:
+            DpcError: the file is missing, changed since `prepare`, or cannot be decoded.
+        """
+        from dpc.files import digest
+
+        content, place = self._bytes(item)
+        if digest(content) != item.sha256:
+            raise DpcError(
+                f"{place} changed since the dataset was prepared; run "
+                f"`dpc prepare --dataset {self._manifest.dataset}` again"
+            )
+        return decode(content, place)
+
+    def _bytes(self, item: Item) -> tuple[bytes, str]:
+        if self._zip is not None:
+            place = f"{self._folder / 'images.zip'}:{item.image}"
+            try:
+                return self._zip.read(item.image), place
+            except (KeyError, zipfile.BadZipFile):
+                raise DpcError(f"{place} is missing or damaged; prepare it again") from None
+        path = Path(self._manifest.folder or "") / item.image
+        return read_image_file(path), str(path)
+
+
+def read_image_file(path: Path) -> bytes:
+    """The bytes of an image file, or one line that names it."""
+    try:
+        return path.read_bytes()
+    except (FileNotFoundError, IsADirectoryError, PermissionError):
+        raise DpcError(f"image {path} is missing or cannot be read; restore it") from None
+
+
+def decode(content: bytes, place: str) -> Image.Image:
+    """An encoded image as RGB, whatever its file is called; the first frame of an animation.
+
+    Raises:
+        DpcError: not an image, truncated, or so large that decoding it would be an attack.
+    """
+    try:
+        with Image.open(io.BytesIO(content)) as image:
+            image.load()
+            if image.mode.startswith(("I", "F")):
+                return _eight_bits(image).convert("RGB")
+            return image.convert("RGB")
+    except Image.DecompressionBombError as problem:
+        raise DpcError(f"image {place} is too large to decode safely: {problem}") from None
+    except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as problem:
+        reason = " ".join(str(problem).split()) or type(problem).__name__
+        raise DpcError(
+            f"image {place} cannot be decoded ({reason}); replace or restore it"
+        ) from None
+
+
+def _eight_bits(image: Image.Image) -> Image.Image:
+    """A 16- or 32-bit grey image scaled to 8 bits (Pillow's convert would cut, not scale)."""
+    low, high = image.getextrema()
+    top = 65535 if isinstance(high, int) and high > 255 else 255
+    return image.point(lambda value: value * (255 / top)).convert("L")
+
+
+def check_classes(dataset: str, classnames: Sequence[str], splits: Mapping[str, Sequence]) -> None:
+    """Every class needs training and test images.
+
+    Raises:
+        DpcError: the first class without one, by name.
+    """
+    for split in ("train", "test"):
+        present = {item.label for item in splits[split]}
+        for label, name in enumerate(classnames):
+            if label not in present:
+                raise DpcError(f"dataset {dataset}: class {name!r} has no {split} image")

@@ -1,0 +1,79 @@
+"""Files that are either whole or absent, and their content hashes."""
+
+import errno
+import hashlib
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from dpc.errors import DpcError
+
+
+@contextmanager
+def full_disk_is_one_line(path: Path) -> Iterator[None]:
+    """Turn the operating system's refusal to write into one line that names the file and the fix.
+
+    Raises:
+        DpcError: no space, no permission, or a read-only file system.
+    """
+    try:
+        yield
+    except OSError as problem:
+        reasons = {
+            errno.ENOSPC: "no space left on its disk; free some (`dpc gc` trims the store)",
+            errno.EDQUOT: "your disk quota is used up; free some (`dpc gc` trims the store)",
+            errno.EFBIG: "the file would be larger than this process may write",
+            errno.EACCES: "permission denied",
+            errno.EROFS: "the file system is read-only",
+        }
+        if problem.errno not in reasons:
+            raise
+        raise DpcError(f"cannot write {path}: {reasons[problem.errno]}") from problem
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write ``content`` so that ``path`` holds either the old bytes or the new, never a part.
+
+    Raises:
+        DpcError: the disk is full or not writable; nothing is left behind.
+    """
+    with staged(path) as temporary:
+        temporary.write_bytes(content)
+
+
+@contextmanager
+def staged(path: Path) -> Iterator[Path]:
+    """A temporary sibling of ``path`` to write to; it takes the name when the block ends well."""
+    with full_disk_is_one_line(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+        os.close(handle)
+        temporary = Path(name)
+        try:
+            yield temporary
+            with temporary.open("rb") as written:
+                os.fsync(written.fileno())
+            temporary.chmod(0o644)
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+def copy_atomically(source: Path, target: Path) -> None:
+    """Copy a file so that ``target`` is whole or absent; the copy's time is now."""
+    with staged(target) as temporary:
+        shutil.copyfile(source, temporary)
+
+
+def sha256(path: Path) -> str:
+    """SHA-256 of a file's bytes, in hex."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def digest(text: str | bytes) -> str:
+    """SHA-256 of a text, in hex."""
+    return hashlib.sha256(text.encode() if isinstance(text, str) else text).hexdigest()

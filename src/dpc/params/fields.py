@@ -1,0 +1,39 @@
+"""A parameter field: its default, its meaning, what is allowed and where the number comes from."""
+
+from dataclasses import MISSING, field
+from typing import Any
+
+
+def param(
+    default: Any,
+    doc: str,
+    *,
+    ge: float | None = None,
+    gt: float | None = None,
+    le: float | None = None,
+    choices: tuple[Any, ...] | None = None,
+    unique: bool = False,
+    source: str = "",
+) -> Any:
+    """A dataclass field that carries its own documentation and limits.
+
+    Args:
+        default: value, or a zero-argument factory for lists and mappings.
+        doc: meaning and unit, one line.
+        ge, gt, le: limits; for lists they hold for every element.
+        choices: allowed values; for lists they hold for every element.
+        unique: a list whose elements may not repeat.
+        source: where the default comes from.
+    """
+    metadata = {
+        "doc": doc,
+        "ge": ge,
+        "gt": gt,
+        "le": le,
+        "choices": choices,
+        "unique": unique,
+        "source": source,
+    }
+    if callable(default):
+        return field(default_factory=default, metadata=metadata)
+    return field(default=default if default is not MISSING else None, metadata=metadata)

@@ -1,0 +1,220 @@
+"""The sections of params.yaml, typed; every number of an experiment has its one place here."""
+
+from dataclasses import dataclass, field
+
+from dpc.params.fields import param
+
+SOURCE_DPC = "DPC, CVPR 2025"
+SOURCE_COOP = "CoOp's data protocol"
+
+
+@dataclass(frozen=True)
+class Run:
+    """The grid: every dataset with every backbone, with and without DPC, for every seed."""
+
+    datasets: list[str] = param(
+        lambda: ["icons-tabler"],
+        "Datasets of the grid: embedded ones, or names from data.on_disk (see `dpc list`).",
+        unique=True,
+    )
+    backbones: list[str] = param(
+        lambda: ["coop"],
+        "Prompt learners to tune; each runs alone and with DPC. Zero-shot CLIP is always a row.",
+        unique=True,
+    )
+    budget: list[str] = param(
+        lambda: ["coop"],
+        "Backbones tuned once more, for as many images as stages one and two see together.",
+        unique=True,
+    )
+    seeds: list[int] = param(
+        lambda: [1, 2, 3],
+        "Seeds of the few-shot draw and of the training.",
+        ge=0,
+        unique=True,
+        source=SOURCE_COOP,
+    )
+    threads: int = param(
+        1, "CPU threads of a stage; part of the result, since sums depend on it.", ge=1
+    )
+
+
+@dataclass(frozen=True)
+class OnDisk:
+    """A dataset in CoOp's layout: a split file and the folder its paths start from."""
+
+    split: str = param("", "Split file (train/val/test lists of [path, label, class name]).")
+    images: str = param("", "Folder that the split's paths start from.")
+    template: str = param("a photo of a {}.", "Sentence of zero-shot CLIP; {} is the class name.")
+
+
+@dataclass(frozen=True)
+class View:
+    """Augmented training views: random resized crops, a pure function of (seed, image, index)."""
+
+    count: int = param(
+        8, "Augmented views of each training image; an epoch uses view (epoch mod count).", ge=1
+    )
+    seed: int = param(0, "Seed of the views, apart from the run's seeds.", ge=0)
+    scale_min: float = param(
+        0.08,
+        "Smallest share of the image's area that a crop keeps.",
+        gt=0,
+        le=1,
+        source="the four backbones' common recipe",
+    )
+    ratio_max: float = param(
+        4 / 3, "Largest width-to-height ratio of a crop (the smallest is its inverse).", ge=1
+    )
+    flip: float = param(0.5, "Probability of a horizontal flip.", ge=0, le=1)
+
+
+@dataclass(frozen=True)
+class Data:
+    """Where images come from and how base, new and few-shot sets are drawn."""
+
+    root: str = param("data", "Folder that the paths of data.on_disk start from.")
+    on_disk: dict[str, OnDisk] = param(
+        dict, "Own datasets by name: {name: {split: file, images: folder, template: sentence}}."
+    )
+    shots: int = param(16, "Training images of each class.", ge=1, source=SOURCE_COOP)
+    val_shots: int = param(
+        4,
+        "Validation images of each class; they choose weights, never train.",
+        ge=1,
+        source=SOURCE_COOP,
+    )
+    split_by: str = param(
+        "image",
+        "Embedded icons: train/test split by image, or by drawing (all styles on one side).",
+        choices=("image", "drawing"),
+    )
+    test_cap: int = param(
+        20, "Embedded icons: most test images of one class, so that no class rules the test.", ge=1
+    )
+    views: View = field(default_factory=View, metadata={"doc": "Augmented training views."})
+
+
+@dataclass(frozen=True)
+class ClipParams:
+    """The frozen CLIP."""
+
+    model: str = param(
+        "icons", "Model: icons (embedded), or an open_clip name such as ViT-B-16-quickgelu."
+    )
+    pretrained: str = param(
+        "embedded",
+        "Weights: embedded, an open_clip tag, a .safetensors file, or random:SEED (tests).",
+    )
+    precision: str = param(
+        "fp32", "Arithmetic of the towers; prompts and losses stay fp32.", choices=("fp32", "bf16")
+    )
+    device: str = param(
+        "auto",
+        "Where to compute; auto is CUDA where there is one.",
+        choices=("auto", "cpu", "cuda"),
+    )
+
+
+@dataclass(frozen=True)
+class Negatives:
+    """Negative Sampler of the Dynamic Hard Negative Optimizer."""
+
+    k: int = param(
+        8,
+        "K: an image and its K−1 hardest negative classes; cut to the number of base classes.",
+        ge=2,
+        source=SOURCE_DPC,
+    )
+    pool: str = param(
+        "fewshot",
+        "Images that negatives are drawn from; `train` uses labels beyond the shots.",
+        choices=("fewshot", "train"),
+        source="released: train",
+    )
+    refill: bool = param(
+        False, "Refill classes that the batch already holds from further down the ranking."
+    )
+
+
+@dataclass(frozen=True)
+class Dpc:
+    """Dual-Prompt Collaboration."""
+
+    weight: float = param(
+        0.2, "ω_b: share of the parallel prompt on base classes.", ge=0, le=1, source=SOURCE_DPC
+    )
+    weight_new: float = param(
+        0.0, "ω_n: share of the parallel prompt on new classes.", ge=0, le=1, source=SOURCE_DPC
+    )
+    inference: str = param(
+        "mixed",
+        "Prompt on base classes: mixed (the paper), or parallel (P' alone, as released).",
+        choices=("mixed", "parallel"),
+    )
+    parametrization: str = param(
+        "parallel",
+        "What stage two steps on: P' itself, the stored mix with P fixed, or as released.",
+        choices=("parallel", "mixed", "released"),
+    )
+    objective: str = param(
+        "contrastive",
+        "Loss of stage two: contrastive on hard negatives, or plain cross_entropy (ablation).",
+        choices=("contrastive", "cross_entropy"),
+    )
+    keep_losses: list[str] = param(
+        list, "Losses of the backbone that stage two keeps beside its own.", unique=True
+    )
+    lr: float = param(0.002, "Learning rate of stage two (SGD).", gt=0, source="released: ep20")
+    epochs: int = param(20, "Epochs of stage two.", ge=1, source="released: ep20")
+    batch: int = param(4, "B: images of a batch, before negatives join.", ge=1, source=SOURCE_DPC)
+    negatives: Negatives = field(default_factory=Negatives, metadata={"doc": "Negative Sampler."})
+    sweep: list[float] = param(
+        lambda: [0.0, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0],
+        "ω_b values of the curve; validation shots choose among them.",
+        ge=0,
+        le=1,
+        unique=True,
+        source=SOURCE_DPC,
+    )
+    sweep_new: list[float] = param(
+        lambda: [0.0, 1e-6, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0],
+        "ω_n values of the curve.",
+        ge=0,
+        le=1,
+        unique=True,
+        source=SOURCE_DPC,
+    )
+
+
+@dataclass(frozen=True)
+class Optimizer:
+    """SGD, the same for both stages."""
+
+    momentum: float = param(0.9, "SGD momentum.", ge=0, le=0.999, source="all four backbones")
+    weight_decay: float = param(
+        5e-4, "Weight decay on every learned tensor.", ge=0, source="all four backbones"
+    )
+    warmup_lr: float = param(
+        1e-5, "Learning rate of the first epoch.", gt=0, source="all four backbones"
+    )
+
+
+@dataclass(frozen=True)
+class Params:
+    """One experiment."""
+
+    protocol: str = param(
+        "base-to-new",
+        "base-to-new: tune on the first half of the classes, test on both halves.",
+        choices=("base-to-new",),
+    )
+    run: Run = field(default_factory=Run, metadata={"doc": "The grid."})
+    data: Data = field(default_factory=Data, metadata={"doc": "Images, shots and views."})
+    clip: ClipParams = field(default_factory=ClipParams, metadata={"doc": "The frozen CLIP."})
+    optimizer: Optimizer = field(default_factory=Optimizer, metadata={"doc": "SGD."})
+    backbones: dict[str, object] = field(
+        default_factory=dict,
+        metadata={"doc": "Prompt learners, one block each: how they start and how they are tuned."},
+    )
+    dpc: Dpc = field(default_factory=Dpc, metadata={"doc": "Dual-Prompt Collaboration."})

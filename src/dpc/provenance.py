@@ -1,0 +1,107 @@
+"""The version of a stage's code: the hash of the modules of this package that it really uses.
+
+The closure is read from the import statements, those inside functions included. Modules that only
+carry values, files and messages around (``PLUMBING``) cannot change a number and do not count: else
+a clearer error message would train everything again. A backbone is found by name, not imported, so
+its module is given as one more root and its file counts for its own cells alone.
+"""
+
+import ast
+from collections.abc import Iterable
+from functools import cache
+from importlib import metadata
+from pathlib import Path
+
+from dpc.files import digest
+
+PACKAGE = Path(__file__).parent
+PLUMBING = (
+    "dpc",
+    "dpc.artifacts",
+    "dpc.backbones",
+    "dpc.cli",
+    "dpc.clip.spec",
+    "dpc.conf",
+    "dpc.datasets",
+    "dpc.errors",
+    "dpc.files",
+    "dpc.hashes",
+    "dpc.params",
+    "dpc.params.*",
+    "dpc.progress",
+    "dpc.provenance",
+    "dpc.stages",
+    "dpc.stages.cells",
+    "dpc.stages.layout",
+    "dpc.stages.runner",
+    "dpc.stages.slices",
+    "dpc.store",
+)
+LIBRARIES = ("torch", "open_clip_torch", "numpy", "pillow")
+
+
+def code_version(*roots: str) -> str:
+    """Hash of the files in the import closure of ``roots`` (module names), without plumbing."""
+    parts = []
+    for module in sorted(closure(roots)):
+        if not _is_plumbing(module):
+            path = module_path(module)
+            if path is not None:
+                parts.append(f"{module} {digest(path.read_bytes())}")
+    return digest("\n".join(parts))[:16]
+
+
+def closure(roots: Iterable[str]) -> set[str]:
+    """Every module of this package that ``roots`` import, directly or through others."""
+    found: set[str] = set()
+    waiting = list(roots)
+    while waiting:
+        module = waiting.pop()
+        if module not in found and module_path(module) is not None:
+            found.add(module)
+            waiting += _imports(module)
+    return found
+
+
+def library_versions() -> dict[str, str]:
+    """Versions of the libraries that a number may depend on, by package name."""
+    return {name: metadata.version(name) for name in LIBRARIES}
+
+
+@cache
+def module_path(module: str) -> Path | None:
+    """The file of a module of this package, or of an importable one outside; None: no module."""
+    if module == "dpc" or module.startswith("dpc."):
+        base = PACKAGE.joinpath(*module.split(".")[1:])
+        for candidate in (base / "__init__.py", base.with_suffix(".py")):
+            if candidate.is_file():
+                return candidate
+        return None
+    from importlib.util import find_spec
+
+    try:
+        spec = find_spec(module)
+    except (ImportError, ValueError):
+        return None
+    return Path(spec.origin) if spec is not None and spec.origin else None
+
+
+@cache
+def _imports(module: str) -> tuple[str, ...]:
+    """Names of this package's modules that a module imports anywhere in its text."""
+    path = module_path(module)
+    found: list[str] = []
+    for node in ast.walk(ast.parse(path.read_bytes() if path is not None else b"")):
+        if isinstance(node, ast.Import):
+            found += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            found.append(node.module)
+            found += [f"{node.module}.{alias.name}" for alias in node.names]
+    return tuple(name for name in found if name.startswith("dpc"))
+
+
+def _is_plumbing(module: str) -> bool:
+    return any(
+        module == name or (name.endswith(".*") and module.startswith(name[:-1]))
+        for name in PLUMBING
+    )

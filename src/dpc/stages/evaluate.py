@@ -1,0 +1,227 @@
+"""`dpc evaluate`: one row of the table, with logits and predictions of every test image."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dpc.artifacts import Artifact
+from dpc.params.load import require_dataset
+from dpc.params.sections import Params
+from dpc.stages import slices
+from dpc.stages.cells import Method
+from dpc.stages.layout import Layout
+from dpc.stages.runner import Job, Made, device_of
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from dpc.backbones.base import Backbone
+    from dpc.clip.model import Clip
+
+
+def job(params: Params, layout: Layout, dataset: str, method: Method, seed: int | None) -> Job:
+    """Test one method on base and new classes; with DPC, along ω_b and ω_n as well."""
+    require_dataset(params, dataset)
+    inputs: dict[str, Path] = {"test": layout.test_features(dataset)}
+    remedy = {"test": f"run `dpc features --dataset {dataset}`"}
+    if seed is not None:
+        cell = f"--dataset {dataset} --backbone {method.backbone} --seeds {seed}"
+        inputs["tuned"] = layout.tuned(dataset, method.backbone, seed, method.budget)
+        remedy["tuned"] = f"run `dpc tune {cell}{' --budget' if method.budget else ''}`"
+        if method.dpc:
+            inputs["parallel"] = layout.parallel(dataset, method.backbone, seed)
+            inputs["shots"] = layout.shots(dataset, seed)
+            remedy["parallel"] = f"run `dpc finetune {cell}`"
+            remedy["shots"] = remedy["test"]
+
+    def make(artifacts: Mapping[str, Artifact], key: str) -> Made:
+        row, tensors = evaluate(params, method, artifacts)
+        row = {"dataset": dataset, "seed": seed} | row
+        return {"row.safetensors": Artifact(tensors, row)}
+
+    return Job(
+        "evaluate",
+        {"dataset": dataset, "method": method.name, "seed": seed},
+        slices.evaluate(params, method),
+        inputs,
+        {"row.safetensors": layout.evaluated(dataset, method.name, seed)},
+        make,
+        device_of(params),
+        remedy,
+    )
+
+
+def evaluate(
+    params: Params, method: Method, inputs: Mapping[str, Artifact]
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """A row (see ``report.rows``) and, for both halves, logits (N, C) float16, predictions, labels.
+
+    Base classes are tested with P̃_b = ω_b·P' + (1 − ω_b)·P, new ones with P̃_n (DPC, eq. of
+    Weighting-Decoupling); a row without DPC is P on both.
+    """
+    import torch
+
+    from dpc.stages.compute import clip_for
+
+    clip = clip_for(params)
+    with torch.no_grad():
+        models = _Models(params, method, clip, inputs)
+        test = inputs["test"]
+        arrays: dict[str, Any] = {}
+        row: dict[str, Any] = method_fields(params, method)
+        for half, weight in (("base", models.weight_base), ("new", models.weight_new)):
+            logits, labels = models.logits(half, weight)
+            arrays[f"{half}.logits"] = logits.cpu().numpy().astype("float16")
+            arrays[f"{half}.predictions"] = logits.argmax(dim=1).cpu().numpy()
+            arrays[f"{half}.labels"] = labels.numpy()
+            row[half] = models.percent(half, weight)
+            row[f"n_{half}"] = len(labels)
+            row[f"classes_{half}"] = len(test.results[half])
+        row["curves"] = models.curves() if method.dpc else None
+        row["selected"] = selected(row["curves"], row) if method.dpc else None
+    row |= training_facts(method, inputs)
+    row |= {"rule": test.results["rule"], "train_images": test.results["train_images"]}
+    return row, arrays
+
+
+def method_fields(params: Params, method: Method) -> dict[str, Any]:
+    """What a row is called and which weights and readings made it."""
+    dpc = params.dpc
+    return {
+        "method": method.name,
+        "backbone": method.backbone,
+        "dpc": method.dpc,
+        "budget": method.budget,
+        "omega_b": dpc.weight if method.dpc else None,
+        "omega_n": dpc.weight_new if method.dpc else None,
+        "inference": dpc.inference if method.dpc else None,
+        "parametrization": dpc.parametrization if method.dpc else None,
+    }
+
+
+def selected(curves: Mapping[str, Any], row: Mapping[str, Any]) -> dict[str, Any]:
+    """ω_b chosen on validation shots, and on the test set (an oracle nobody has); the smaller of
+    two equal ones, as it lies nearer to the tuned prompt."""
+    points = curves["omega_b"]
+    found: dict[str, Any] = {"val": None}
+    if points and points[0]["val"] is not None:
+        best = max(points, key=lambda point: (point["val"], -point["weight"]))
+        found["val"] = {"weight": best["weight"], "base": best["test"]}
+    if points:
+        best = max(points, key=lambda point: (point["test"], -point["weight"]))
+        found["test_oracle"] = {"weight": best["weight"], "base": best["test"]}
+    return found
+
+
+def training_facts(method: Method, inputs: Mapping[str, Artifact]) -> dict[str, Any]:
+    """Losses an epoch, images and steps of what was trained for this row, both stages added."""
+    facts: dict[str, Any] = {
+        "history": None, "images_seen": 0, "steps": 0, "pairs_per_step": None, "learned": {},
+    }
+    if "tuned" in inputs:
+        tuned = inputs["tuned"].results
+        facts |= {key: tuned[key] for key in ("history", "images_seen", "steps", "learned")}
+    if "parallel" in inputs:
+        parallel = inputs["parallel"].results
+        facts["history"] = parallel["history"]
+        facts["images_seen"] += parallel["images_seen"]
+        facts["steps"] += parallel["steps"]
+        facts["pairs_per_step"] = parallel["pairs_per_step"]
+    return facts
+
+
+class _Models:
+    """P, P' and their mixes over the two halves of one dataset."""
+
+    def __init__(
+        self, params: Params, method: Method, clip: "Clip", inputs: Mapping[str, Artifact]
+    ):
+        from dpc.stages.compute import new_backbone, saved_backbone, tensors
+
+        self._clip, self._inputs, self._dpc = clip, inputs, params.dpc
+        if "tuned" in inputs:
+            self._tuned = saved_backbone(params, method.backbone, clip, inputs["tuned"])
+        else:
+            self._tuned = new_backbone(params, method.backbone, clip, seed=0).to(clip.device)
+        self._parallel: Backbone | None = None
+        if "parallel" in inputs:
+            self._parallel = saved_backbone(params, method.backbone, clip, inputs["parallel"])
+        template = inputs["test"].results["template"] or params.backbones["zero_shot"]["template"]
+        self._template = template
+        self._features = tensors(inputs["test"]) | (
+            tensors(inputs["shots"], "val.") if "shots" in inputs else {}
+        )
+        # weight -> a backbone: curves ask for the same weights again
+        self._mixes: dict[float, Backbone] = {}
+
+    @property
+    def weight_base(self) -> float:
+        """ω_b; reading base classes with P' alone is a weight of 1."""
+        if self._parallel is None:
+            return 0.0
+        return 1.0 if self._dpc.inference == "parallel" else self._dpc.weight
+
+    @property
+    def weight_new(self) -> float:
+        """ω_n."""
+        return 0.0 if self._parallel is None else self._dpc.weight_new
+
+    def logits(self, half: str, weight: float) -> tuple["Tensor", "Tensor"]:
+        """Logits (N, C) and labels (N,) of a half's test images with the mix of that weight."""
+        return self._score(
+            half, weight, self._features[f"{half}.features"], self._features[f"{half}.labels"]
+        )
+
+    def percent(self, half: str, weight: float) -> float:
+        """Accuracy on a half's test images, in percent."""
+        from dpc.evaluation.accuracy import accuracy
+
+        return accuracy(*self.logits(half, weight))
+
+    def validation_percent(self, weight: float) -> float | None:
+        """Accuracy on the validation shots of the base classes; None without any."""
+        from dpc.evaluation.accuracy import accuracy
+
+        if len(self._features["labels"]) == 0:
+            return None
+        features, labels = self._features["features"], self._features["labels"]
+        return accuracy(*self._score("base", weight, features, labels))
+
+    def curves(self) -> dict[str, Any]:
+        """Base accuracy along ω_b, on test and validation shots, and new accuracy along ω_n."""
+        return {
+            "omega_b": [
+                {
+                    "weight": weight,
+                    "test": self.percent("base", weight),
+                    "val": self.validation_percent(weight),
+                }
+                for weight in self._dpc.sweep
+            ],
+            "omega_n": [
+                {"weight": weight, "test": self.percent("new", weight)}
+                for weight in self._dpc.sweep_new
+            ],
+        }
+
+    def _score(
+        self, half: str, weight: float, features: "Tensor", labels: "Tensor"
+    ) -> tuple["Tensor", "Tensor"]:
+        from dpc.backbones.base import make_task
+        from dpc.clip.model import logits
+        from dpc.clip.views import Views
+
+        clip, backbone = self._clip, self._mix(weight)
+        task = make_task(clip, backbone, self._inputs["test"].results[half], self._template)
+        images = backbone.image_features(clip, Views(features.to(clip.device)))
+        texts = backbone.text_features(clip, task.tokens)
+        return logits(clip.logit_scale, images, texts).cpu(), labels
+
+    def _mix(self, weight: float) -> "Backbone":
+        from dpc.collaboration.weighting import mixed_backbone
+
+        if self._parallel is None:
+            return self._tuned
+        if weight not in self._mixes:
+            self._mixes[weight] = mixed_backbone(self._tuned, self._parallel, weight)
+        return self._mixes[weight]

@@ -1,0 +1,86 @@
+"""`dpc finetune`: stage two, the parallel prompt P' on the classes that P confuses."""
+
+import time
+from collections.abc import Mapping
+
+from dpc.artifacts import Artifact
+from dpc.params.load import require_dataset
+from dpc.params.sections import Params
+from dpc.stages import slices
+from dpc.stages.layout import Layout
+from dpc.stages.runner import Job, Made, device_of
+
+
+def job(params: Params, layout: Layout, dataset: str, backbone: str, seed: int) -> Job:
+    """Clone P and tune the clone on the base classes' shots, hard negatives mined with P."""
+    require_dataset(params, dataset)
+
+    def make(inputs: Mapping[str, Artifact], key: str) -> Made:
+        import torch
+
+        from dpc.backbones.base import make_task
+        from dpc.clip.views import FrozenBank
+        from dpc.collaboration.finetune import finetune
+        from dpc.stages.compute import Checkpoint, arrays, clip_for, saved_backbone, tensors
+
+        clip = clip_for(params)
+        shots = tensors(inputs["shots"])
+        bank = FrozenBank(shots["train.features"].to(clip.device), shots["train.labels"])
+        pool = None
+        if params.dpc.negatives.pool == "train":
+            pool = FrozenBank(shots["pool.features"].to(clip.device), shots["pool.labels"])
+        tuned = saved_backbone(params, backbone, clip, inputs["tuned"])
+        classnames = inputs["shots"].results["classnames"]
+        task = make_task(clip, tuned, classnames, params.backbones["zero_shot"]["template"])
+        checkpoint = Checkpoint(key, time.monotonic)
+        with torch.enable_grad():
+            parallel, statistics = finetune(
+                task, tuned, bank, stage_two_recipe(params), seed,
+                checkpoint.save, checkpoint.load(), pool,
+            )
+        checkpoint.done()
+        results = {
+            "history": statistics.history,
+            "steps": statistics.steps,
+            "images_seen": statistics.images_seen,
+            "pairs_per_step": statistics.pairs_per_step,
+        }
+        return {"parallel.safetensors": Artifact(arrays(parallel.state_dict()), results)}
+
+    return Job(
+        "finetune",
+        {"dataset": dataset, "backbone": backbone, "seed": seed},
+        slices.finetune(params, backbone),
+        {
+            "shots": layout.shots(dataset, seed),
+            "tuned": layout.tuned(dataset, backbone, seed),
+        },
+        {"parallel.safetensors": layout.parallel(dataset, backbone, seed)},
+        make,
+        device_of(params),
+        {
+            "shots": f"run `dpc features --dataset {dataset}`",
+            "tuned": f"run `dpc tune --dataset {dataset} --backbone {backbone} --seeds {seed}`",
+        },
+    )
+
+
+def stage_two_recipe(params: Params):
+    """The recipe of stage two out of the blocks ``dpc`` and ``optimizer``."""
+    from dpc.collaboration.recipe import Finetuning
+
+    dpc, optimizer = params.dpc, params.optimizer
+    return Finetuning(
+        lr=dpc.lr,
+        epochs=dpc.epochs,
+        batch=dpc.batch,
+        k=dpc.negatives.k,
+        refill=dpc.negatives.refill,
+        parametrization=dpc.parametrization,
+        weight=dpc.weight,
+        objective=dpc.objective,
+        keep_losses=tuple(dpc.keep_losses),
+        momentum=optimizer.momentum,
+        weight_decay=optimizer.weight_decay,
+        warmup_lr=optimizer.warmup_lr,
+    )

@@ -1,0 +1,60 @@
+"""Where everything lies: the one place that knows the tree both engines share."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Paths below ``root`` (``results`` for the engines, a scratch folder for trials by hand)."""
+
+    root: Path = Path("results")
+
+    def slice(self, name: str) -> Path:
+        """The parameters and the code version that one kind of work depends on."""
+        return self.root / ".params" / f"{name}.json"
+
+    def manifest(self, dataset: str) -> Path:
+        """Class names, splits and content hashes of a dataset."""
+        return self.root / "prepare" / dataset / "manifest.json"
+
+    def images(self, dataset: str) -> Path:
+        """Rendered images of an embedded dataset."""
+        return self.root / "prepare" / dataset / "images.zip"
+
+    def test_features(self, dataset: str) -> Path:
+        """Frozen features of the test images."""
+        return self.root / "features" / dataset / "test.safetensors"
+
+    def shots(self, dataset: str, seed: int) -> Path:
+        """Frozen features of one seed's few-shot and validation images."""
+        return self.root / "features" / dataset / f"seed{seed}.safetensors"
+
+    def tuned(self, dataset: str, backbone: str, seed: int, budget: bool = False) -> Path:
+        """The tuned prompt P; with ``budget``, tuned for as long as both stages together."""
+        stage = "budget" if budget else "tune"
+        return self.root / stage / dataset / backbone / f"seed{seed}.safetensors"
+
+    def parallel(self, dataset: str, backbone: str, seed: int) -> Path:
+        """The parallel prompt P'."""
+        return self.root / "finetune" / dataset / backbone / f"seed{seed}.safetensors"
+
+    def evaluated(self, dataset: str, method: str, seed: int | None) -> Path:
+        """Logits, predictions and accuracies of one row."""
+        name = "all" if seed is None else f"seed{seed}"
+        return self.root / "evaluate" / dataset / method / f"{name}.safetensors"
+
+    @property
+    def report(self) -> Path:
+        """The folder of the report."""
+        return self.root / "report"
+
+    @property
+    def metrics(self) -> Path:
+        """Every number of the table, in one JSON file."""
+        return self.root / "metrics.json"
+
+    @property
+    def summary(self) -> Path:
+        """At most ten numbers, for the table of experiments."""
+        return self.root / "summary.json"

@@ -1,0 +1,102 @@
+"""The grid as jobs: which cells a stage has, in the order in which stages follow each other."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from dpc import artifacts
+from dpc.errors import DpcError
+from dpc.params.sections import Params
+from dpc.stages import evaluate, features, finetune, prepare, tune
+from dpc.stages.cells import ZERO_SHOT, methods
+from dpc.stages.layout import Layout
+from dpc.stages.runner import Job, provenance_of
+
+ORDER = ("prepare", "features", "tune", "finetune", "evaluate")
+
+
+@dataclass(frozen=True)
+class Selection:
+    """The cells that a command is about; empty means all of params.yaml.
+
+    Attributes:
+        datasets, backbones, seeds: restrict the grid.
+        test: of `features`, the test images' part.
+        shots: of `features`, the seeds' part.
+        budget: of `tune` and `evaluate`, the prolonged run instead of the backbone and its DPC.
+    """
+
+    datasets: Sequence[str] = ()
+    backbones: Sequence[str] = ()
+    seeds: Sequence[int] = ()
+    test: bool = True
+    shots: bool = True
+    budget: bool | None = None
+
+
+def jobs(stage: str, params: Params, layout: Layout, chosen: Selection) -> Iterator[Job]:
+    """The jobs of one stage for the chosen cells.
+
+    Raises:
+        DpcError: a backbone that the grid does not have.
+    """
+    seeds = list(chosen.seeds or params.run.seeds)
+    backbones = _backbones(params, chosen)
+    for dataset in chosen.datasets or params.run.datasets:
+        if stage == "prepare":
+            yield prepare.job(params, layout, dataset)
+        elif stage == "features":
+            if chosen.test:
+                yield features.test_job(params, layout, dataset)
+            if chosen.shots:
+                yield from (features.shots_job(params, layout, dataset, seed) for seed in seeds)
+        elif stage == "evaluate":
+            yield from _evaluations(params, layout, dataset, chosen, backbones, seeds)
+        else:
+            for backbone in backbones:
+                if backbone != ZERO_SHOT:
+                    yield from _training(stage, params, layout, dataset, backbone, seeds, chosen)
+
+
+def fresh(job: Job) -> bool:
+    """Whether the tree holds what this job would make: same parameters, inputs and code.
+
+    Raises:
+        DpcError: an input or an output is missing or damaged.
+    """
+    inputs = {role: artifacts.read(path) for role, path in job.inputs.items()}
+    expected = provenance_of(job, inputs)
+    sealed = [path for path in job.outputs.values() if path.suffix != ".zip"]
+    return all(artifacts.read(path).provenance == expected for path in sealed)
+
+
+def _training(
+    stage: str, params: Params, layout: Layout, dataset: str, backbone: str,
+    seeds: Sequence[int], chosen: Selection,
+) -> Iterator[Job]:
+    for seed in seeds:
+        if stage == "finetune":
+            yield finetune.job(params, layout, dataset, backbone, seed)
+            continue
+        if chosen.budget is not True:
+            yield tune.job(params, layout, dataset, backbone, seed)
+        if chosen.budget is not False and backbone in params.run.budget:
+            yield tune.job(params, layout, dataset, backbone, seed, budget=True)
+
+
+def _evaluations(
+    params: Params, layout: Layout, dataset: str, chosen: Selection,
+    backbones: Sequence[str], seeds: Sequence[int],
+) -> Iterator[Job]:
+    for method in methods(params):
+        wanted = chosen.budget is None or chosen.budget == method.budget
+        if wanted and method.backbone in backbones:
+            for seed in [None] if method.seedless else seeds:
+                yield evaluate.job(params, layout, dataset, method, seed)
+
+
+def _backbones(params: Params, chosen: Selection) -> list[str]:
+    known = [ZERO_SHOT, *params.run.backbones]
+    for name in chosen.backbones:
+        if name not in known:
+            raise DpcError(f"backbone {name!r} is not in run.backbones (known: {', '.join(known)})")
+    return list(chosen.backbones or known)

@@ -1,0 +1,134 @@
+"""One piece of work: its key, the store asked first and filled last, its files written whole."""
+
+import json
+import resource
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from dpc import artifacts
+from dpc.artifacts import Artifact
+from dpc.devices import device_kind
+from dpc.files import digest, write_atomically
+from dpc.params.sections import Params
+from dpc.progress import LOG
+from dpc.provenance import library_versions
+from dpc.stages.slices import Slice
+from dpc.store import Store
+
+TIMINGS = Path("logs/timings")
+Made = Mapping[str, Artifact | bytes]
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a stage does for one cell.
+
+    Attributes:
+        stage: its name.
+        cell: dataset, backbone, seed, …: what tells this cell from its neighbours.
+        slice: parameters and code version.
+        inputs: role -> artefact that must exist.
+        outputs: name in the store -> path in the tree.
+        make: (inputs by role, key) -> the outputs by name; encoded artefacts may be given as bytes.
+        device: the kind of device that the result depends on, or None.
+        remedy: role -> the command that makes a missing input.
+    """
+
+    stage: str
+    cell: Mapping[str, Any]
+    slice: Slice
+    inputs: Mapping[str, Path]
+    outputs: Mapping[str, Path]
+    make: Callable[[Mapping[str, Artifact], str], Made]
+    device: str | None = None
+    remedy: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def title(self) -> str:
+        """The cell in words: ``tune icons-tabler coop seed 1``."""
+        words = [self.stage, self.cell.get("dataset"), self.cell.get("method")]
+        words.append(self.cell.get("backbone") if not self.cell.get("method") else None)
+        seed = self.cell.get("seed")
+        words.append(f"seed {seed}" if seed is not None else None)
+        return " ".join(str(word) for word in words if word)
+
+
+def run(job: Job, store: Store | None = None) -> bool:
+    """Do the work, or take it out of the store; True if it had to be done.
+
+    Raises:
+        DpcError: a missing or damaged input, or whatever the work itself refuses.
+    """
+    store = store or Store()
+    begin, cpu = time.monotonic(), time.process_time()
+    inputs = {
+        role: artifacts.read(path, job.remedy.get(role, "run the stage that makes it again"))
+        for role, path in job.inputs.items()
+    }
+    provenance = provenance_of(job, inputs)
+    key = digest(artifacts.canonical(provenance))
+    entry = store.take(key, job.outputs)
+    if entry is None:
+        made = job.make(inputs, key)
+        files = {name: _encoded(name, value, provenance) for name, value in made.items()}
+        store.put(key, files, library_versions())
+        if store.take(key, job.outputs) is None:
+            raise RuntimeError(f"the store lost {key} at once; is another process trimming it?")
+    elif dict(entry.versions) != library_versions():
+        LOG.warning("%s: taken from the store, made with %s", job.title, _shown(entry.versions))
+    _record(job, entry is None, time.monotonic() - begin, time.process_time() - cpu)
+    paths = ", ".join(str(path) for path in job.outputs.values())
+    source = "taken from the store" if entry is not None else f"{time.monotonic() - begin:.1f} s"
+    LOG.info("%s: wrote %s (%s)", job.title, paths, source)
+    return entry is None
+
+
+def provenance_of(job: Job, inputs: Mapping[str, Artifact]) -> dict[str, Any]:
+    """How the outputs come about; its hash is their key. No time, no host, no path."""
+    found: dict[str, Any] = {
+        "format": artifacts.FORMAT,
+        "stage": job.stage,
+        "cell": dict(job.cell),
+        "params": job.slice["params"],
+        "code": job.slice["code"],
+        "inputs": {role: artifact.content for role, artifact in inputs.items()},
+    }
+    if "sources" in job.slice:
+        found["sources"] = digest(artifacts.canonical(job.slice["sources"]))
+    if job.device is not None:
+        found["device"] = job.device
+    return found
+
+
+def device_of(params: Params) -> str:
+    """The kind of device that the towers run on."""
+    return device_kind(params.clip.device)
+
+
+def _encoded(name: str, value: Artifact | bytes, provenance: Mapping[str, Any]) -> bytes:
+    if isinstance(value, bytes):
+        return value
+    if name.endswith(".json"):
+        return artifacts.encode_json(value.results, provenance)
+    return artifacts.encode(Artifact(value.tensors, value.results, provenance))
+
+
+def _record(job: Job, worked: bool, seconds: float, cpu: float) -> None:
+    """Time and memory beside the results, never inside them: those must not differ by a clock."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    name = "-".join(job.title.split())
+    content = {
+        "title": job.title,
+        "worked": worked,
+        "seconds": round(seconds, 2),
+        "cpu_seconds": round(cpu, 2),
+        "process_peak_mib": round(peak),
+    }
+    write_atomically(TIMINGS / f"{name}.json", json.dumps(content).encode())
+
+
+def _shown(versions: Mapping[str, str]) -> str:
+    return ", ".join(f"{name} {version}" for name, version in sorted(versions.items()))
