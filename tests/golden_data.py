@@ -58,7 +58,7 @@ def load_student(shortcuts: bool = True, custom_text: bool = False, precision="f
     """The golden CLIP, built by open_clip from OpenAI's names and the token rows."""
     path = GOLDEN / "clip_student.safetensors"
     model = build_model({**student_config(), "custom_text": custom_text})
-    fill(model, read_weights(path, "golden"), path)
+    fill(model, read_weights(path), path)
     return Clip(
         model,
         SimpleTokenizer(),

@@ -156,7 +156,7 @@ def test_nothing_in_clip_learns(student):
     ],
 )
 def test_prompts_that_do_not_fit_are_refused(student, given, words):
-    with pytest.raises(ValueError, match="layer|sentence|expected") as caught:
+    with pytest.raises(ValueError, match=r"layer|sentence|expected") as caught:
         student.encode_text(student.tokenize(SENTENCES), given)
     assert words in str(caught.value)
 

@@ -20,7 +20,8 @@ class CoOpParams:
     """CoOp: one learned context, shared by all classes."""
 
     init: str | None = param(
-        "a photo of a", "Words the context starts from; null: random vectors.",
+        "a photo of a",
+        "Words the context starts from; null: random vectors.",
         source="CoOp: base-to-new",
     )
     length: int = param(4, "Number of context tokens where init is null.", ge=1)

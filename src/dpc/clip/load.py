@@ -3,6 +3,7 @@
 import contextlib
 import difflib
 import json
+import logging
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -34,7 +35,7 @@ def load(spec: ClipSpec, shortcuts: bool = True) -> Clip:
     model, config, preprocess = _build(spec)
     return Clip(
         model.to(device).float(),
-        tokenizer=_tokenizer(spec, config),
+        tokenizer=_tokenizer(config),
         mean=preprocess["mean"],
         std=preprocess["std"],
         interpolation=preprocess.get("interpolation", "bicubic"),
@@ -65,20 +66,26 @@ def _build(spec: ClipSpec) -> tuple[nn.Module, dict[str, Any], dict[str, Any]]:
     path, config_path, seed = weights_file(spec), config_file(spec), random_seed(spec)
     if config_path is not None and path is not None:
         config, preprocess = _read_config(config_path)
-        model = build_model(config)
-        fill(model, read_weights(path, spec.model), path)
-        return model, config, preprocess
+        return _from_file(path, config), config, preprocess
     config = _named_config(spec.model)
     if seed is not None:
         with _seeded(seed):
             return build_model(config), config, OPENAI_PREPROCESS
     if path is None:
         return _from_tag(spec, config)
-    if openai_models(path):
+    openai = openai_models(path)
+    if openai and spec.model not in openai:
+        raise DpcError(f"{path} holds OpenAI's {openai[0]}: write clip.model: {openai[0]}")
+    if openai:
         config["quick_gelu"] = True  # OpenAI trained with it, whatever the architecture says
+    return _from_file(path, config, archive=bool(openai)), config, OPENAI_PREPROCESS
+
+
+def _from_file(path: Path, config: dict[str, Any], archive: bool = False) -> nn.Module:
+    state = read_weights(path, archive)
     model = build_model(config)
-    fill(model, read_weights(path, spec.model), path)
-    return model, config, OPENAI_PREPROCESS
+    fill(model, state, path)
+    return model
 
 
 def _read_config(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -117,9 +124,10 @@ def _from_tag(
     preprocess = open_clip.get_pretrained_cfg(spec.model, spec.pretrained)
     quick_gelu = bool(config.get("quick_gelu")) or is_openai(spec.pretrained)
     try:
-        model = open_clip.create_model(
-            spec.model, pretrained=spec.pretrained, force_quick_gelu=quick_gelu
-        )
+        with _no_log_lines():
+            model = open_clip.create_model(
+                spec.model, pretrained=spec.pretrained, force_quick_gelu=quick_gelu
+            )
     except (OSError, RuntimeError) as problem:
         reason = str(problem).splitlines()[0] if str(problem) else type(problem).__name__
         raise DpcError(
@@ -160,9 +168,20 @@ def is_openai(tag: str) -> bool:
     return tag.lower().replace("-", "_") == "openai"
 
 
-def _tokenizer(spec: ClipSpec, config: dict[str, Any]) -> SimpleTokenizer:
+def _tokenizer(config: dict[str, Any]) -> SimpleTokenizer:
     kwargs = config["text_cfg"].get("tokenizer_kwargs") or {}
     return SimpleTokenizer(context_length=config["text_cfg"].get("context_length", 77), **kwargs)
+
+
+@contextlib.contextmanager
+def _no_log_lines() -> Iterator[None]:
+    """open_clip logs a failed download before it raises: the user gets the raised line alone."""
+    before = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logging.disable(before)
 
 
 @contextlib.contextmanager

@@ -5,6 +5,7 @@ Where prompts sit is known here and nowhere else; what they are is a backbone's 
 
 import contextlib
 from collections.abc import Sequence
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -12,6 +13,16 @@ from torch.nn import functional as F
 
 from dpc.clip.towers import ImageTower, TextTower
 from dpc.errors import DpcError
+
+
+class Tokenizer(Protocol):
+    """What CLIP's byte-pair tokenizer offers (open_clip's ``SimpleTokenizer``)."""
+
+    sot_token_id: int
+    eot_token_id: int
+
+    def encode(self, text: str) -> list[int]:
+        """Ids of the cleaned text, without SOT and EOT."""
 
 
 class Clip:
@@ -33,7 +44,7 @@ class Clip:
     def __init__(
         self,
         model: nn.Module,
-        tokenizer,
+        tokenizer: Tokenizer,
         mean: Sequence[float],
         std: Sequence[float],
         interpolation: str = "bicubic",
@@ -41,7 +52,7 @@ class Clip:
         precision: str = "fp32",
         shortcuts: bool = True,
     ):
-        self.model = model.eval().requires_grad_(False)
+        self.model: Any = model.eval().requires_grad_(False)
         self.tokenizer = tokenizer
         self.mean = tuple(float(value) for value in mean)
         self.std = tuple(float(value) for value in std)

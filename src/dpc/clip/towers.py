@@ -1,6 +1,7 @@
 """The two towers of an open_clip model, walked block by block so that prompts can go in."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from open_clip.model import CLIP
@@ -73,8 +74,8 @@ class ImageTower:
     """The image tower: open_clip's own forward pass, until prompts come in."""
 
     def __init__(self, model: nn.Module):
-        self.model = model
-        self.visual = model.visual
+        self.model: Any = model
+        self.visual: Any = model.visual
 
     @property
     def width(self) -> int:

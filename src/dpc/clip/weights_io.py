@@ -3,6 +3,7 @@
 import json
 import pickle
 import struct
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -20,28 +21,24 @@ from dpc.errors import DpcError
 OPENAI_EXTRAS = ("input_resolution", "context_length", "vocab_size")
 
 
-def read_weights(path: Path, model: str) -> dict[str, Tensor]:
+def read_weights(path: Path, archive: bool = False) -> dict[str, Tensor]:
     """All tensors of a weights file, by name.
 
-    ``.safetensors`` holds nothing but tensors. OpenAI's TorchScript archives are run only if
-    their SHA-256 is a published one; every other file must load as plain tensors.
+    ``.safetensors`` holds nothing but tensors; every other file must load as plain tensors.
 
     Args:
         path: the file.
-        model: the architecture it is meant for, to compare with what OpenAI's file holds.
+        archive: it is one of OpenAI's TorchScript archives, as :func:`openai_models` found by
+            its published SHA-256; nothing else may be opened so, since opening it runs code.
 
     Raises:
         DpcError: the file is damaged, of another kind, or not safe to open.
     """
     if path.suffix == ".safetensors":
         return _expand_token_rows(_read_safetensors(path))
-    openai = openai_models(path)
-    if openai:
-        if model not in openai:
-            raise DpcError(f"{path} holds OpenAI's {openai[0]}: write clip.model: {openai[0]}")
-        state = torch.jit.load(str(path), map_location="cpu").state_dict()
-        return {name: value for name, value in state.items() if name not in OPENAI_EXTRAS}
-    return _read_plain_pickle(path)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch comments on the format; the result says it all
+        return _read_archive(path) if archive else _read_plain_pickle(path)
 
 
 def openai_models(path: Path) -> list[str]:
@@ -127,6 +124,11 @@ def _expand_token_rows(state: dict[str, Tensor]) -> dict[str, Tensor]:
     table = torch.zeros(49408, values.shape[1], dtype=values.dtype)  # CLIP's own vocabulary
     table[rows.long()] = values
     return {**state, "token_embedding.weight": table}
+
+
+def _read_archive(path: Path) -> dict[str, Tensor]:
+    state = torch.jit.load(str(path), map_location="cpu").state_dict()
+    return {name: value for name, value in state.items() if name not in OPENAI_EXTRAS}
 
 
 def _read_plain_pickle(path: Path) -> dict[str, Tensor]:

@@ -26,6 +26,6 @@ def contrastive_loss(
     scores = logits(scale, image_features, text_features)  # (n, U)
     image_to_text = F.cross_entropy(scores, rows)
     log_images = scores.log_softmax(dim=0).gather(1, rows[:, None]).squeeze(1)  # (n,)
-    share = 1 / torch.bincount(rows, minlength=len(text_features))[rows]  # 1 / images of the class
-    text_to_image = -(share * log_images).sum() / len(text_features)
+    count = torch.bincount(rows, minlength=len(text_features))[rows]  # (n,) images of the class
+    text_to_image = -(log_images / count).sum() / len(text_features)
     return (image_to_text + text_to_image) / 2

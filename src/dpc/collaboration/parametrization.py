@@ -75,6 +75,6 @@ def parametrize_parallel(module: nn.Module, names: Iterable[str], kind: str, wei
 def restore_parallel(module: nn.Module) -> None:
     """Store P' itself again, under the names it had before."""
     for holder in list(module.modules()):
-        if parametrize.is_parametrized(holder):
-            for leaf in list(holder.parametrizations):
+        if isinstance(rules := getattr(holder, "parametrizations", None), nn.ModuleDict):
+            for leaf in list(rules):
                 parametrize.remove_parametrizations(holder, leaf, leave_parametrized=True)
