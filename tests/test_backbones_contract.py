@@ -1,6 +1,7 @@
 """What every backbone promises, for each name in BACKBONES and for the toys."""
 
 import copy
+import dataclasses
 
 import pytest
 import torch
@@ -8,6 +9,7 @@ from golden_data import facts, tensors
 
 from dpc.backbones import BACKBONES, resolve
 from dpc.backbones.base import Backbone, make_task
+from dpc.backbones.coop import CoOp, CoOpParams
 from dpc.clip.model import logits
 from dpc.clip.sentences import random_context_sentence, sentence
 from dpc.clip.views import Views
@@ -17,16 +19,10 @@ NAMES = facts("coop")["classes"]
 PATHS = [*BACKBONES, "toys:Toy", "toys:Projected"]
 
 
-class Settings:
-    """Parameters of any backbone here, at their defaults."""
-
-    init = "a photo of a"
-    length = 4
-
-
 @pytest.fixture(params=PATHS)
 def backbone(request, student, generator):
-    return resolve(request.param).from_clip(student, Settings(), generator).eval()
+    kind = resolve(request.param)
+    return kind.from_clip(student, kind.Params(), generator).eval()
 
 
 @pytest.fixture()
@@ -41,7 +37,8 @@ def views(student):
 
 
 def test_state_dict_is_the_whole_backbone(backbone, student, task, views):
-    other = type(backbone).from_clip(student, Settings(), torch.Generator().manual_seed(9)).eval()
+    kind = type(backbone)
+    other = kind.from_clip(student, kind.Params(), torch.Generator().manual_seed(9)).eval()
     other.load_state_dict(copy.deepcopy(backbone.state_dict()))
     texts = [b.text_features(student, task.tokens) for b in (backbone, other)]
     images = [b.image_features(student, views) for b in (backbone, other)]
@@ -118,22 +115,28 @@ def test_sentences_hold_the_class_names(backbone):
 
 
 def test_a_context_without_words_stands_for_x(student, generator):
-    class Random:
-        init = None
-        length = 3
-
-    backbone = resolve("coop").from_clip(student, Random(), generator)
+    params = CoOpParams(init=None, length=3)
+    backbone = CoOp.from_clip(student, params, generator)
     assert backbone.sentences(["a_b"], "a photo of a {}.") == ["X X X a b."]
     assert random_context_sentence(1, "cat") == "X cat."
 
 
 def test_other_init_words_stand_in_their_own_sentence(student, generator):
-    class Words:
-        init = "an icon of"
-
-    backbone = resolve("coop").from_clip(student, Words(), generator)
+    backbone = CoOp.from_clip(student, CoOpParams(init="an icon of"), generator)
     assert backbone.context.shape == (3, 64)
     assert backbone.sentences(["a_b"], "{} texture.") == ["an icon of a b."]
+
+
+def test_init_words_must_hold_a_word(student, generator):
+    with pytest.raises(DpcError, match="null for noise"):
+        CoOp.from_clip(student, CoOpParams(init=" "), generator)
+
+
+def test_params_are_documented_dataclasses(backbone):
+    fields = dataclasses.fields(type(backbone).Params)
+    assert all(field.metadata["doc"] for field in fields)
+    if list(backbone.parameters()):
+        assert {"lr", "epochs", "batch"} <= {field.name for field in fields}
 
 
 def test_a_template_without_a_place_for_the_name_is_refused():

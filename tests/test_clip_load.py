@@ -115,6 +115,16 @@ def test_a_missing_or_foreign_tensor_is_named(local):
     refusal(lambda: load(spec_of(local)), str(local), "'more' has no place")
 
 
+def test_token_rows_that_fit_no_vocabulary_are_named(local):
+    state = load_file(local)
+    state["token_rows"][0] = 49408
+    save_file(state, local)
+    refusal(lambda: load(spec_of(local)), str(local), "'token_rows'", "49408")
+    del state["token_embedding_rows"]
+    save_file(state, local)
+    refusal(lambda: load(spec_of(local)), str(local), "'token_embedding_rows'")
+
+
 def test_a_json_without_its_keys_is_named(local):
     local.with_suffix(".json").write_text("{}")
     refusal(lambda: load(spec_of(local)), "mine.json", "model_cfg")

@@ -152,13 +152,22 @@ def test_nothing_in_clip_learns(student):
         ([torch.zeros(4, 63)], "expected (4, 64)"),
         ([torch.zeros(4, 64), torch.zeros(3, 64)], "layer 1 has shape (3, 64)"),
         ([torch.zeros(4, 64)] * 5, "prompts for 5 layers, the text tower has 4"),
-        ([torch.zeros(9, 64)], "overwrite the end of a sentence"),
     ],
 )
 def test_prompts_that_do_not_fit_are_refused(student, given, words):
     with pytest.raises(ValueError, match=r"layer|sentence|expected") as caught:
         student.encode_text(student.tokenize(SENTENCES), given)
     assert words in str(caught.value)
+
+
+def test_prompts_that_reach_the_end_of_a_sentence_are_refused(student):
+    with pytest.raises(DpcError, match="9 text prompt tokens overwrite the end of a sentence"):
+        student.encode_text(student.tokenize(SENTENCES), [torch.zeros(9, 64)])
+
+
+def test_words_outside_the_kept_rows_are_named(student):
+    assert student.unknown_words(SENTENCES) == []
+    assert student.unknown_words(["a zebra.", "a zebra"]) == ["zebra"]
 
 
 def test_a_text_that_is_too_long_names_itself(student):

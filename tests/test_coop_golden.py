@@ -43,7 +43,7 @@ def test_random_context_follows_its_generator(student):
 
     assert torch.equal(start(1), start(1))
     assert not torch.equal(start(1), start(2))
-    assert abs(float(start(1).std()) / 0.02 - 1) < 0.02
+    assert abs(start(1).std().item() / 0.02 - 1) < 0.02
 
 
 def test_tokens_and_prompts(case, student):

@@ -30,11 +30,7 @@ def bank(student):
 
 
 def start(kind, student):
-    return kind.from_clip(student, Settings(), torch.Generator().manual_seed(0))
-
-
-class Settings:
-    init = "a photo of a"
+    return kind.from_clip(student, kind.Params(), torch.Generator().manual_seed(0))
 
 
 @pytest.mark.parametrize("kind", [CoOp, Toy, Projected])

@@ -11,6 +11,7 @@ from torch.nn import functional as F
 from dpc.clip.model import Clip, logits
 from dpc.clip.sentences import sentence
 from dpc.clip.views import Views
+from dpc.params.fields import param
 
 
 class Prompts(NamedTuple):
@@ -35,6 +36,15 @@ class Task:
     tokens: Tensor
 
 
+@dataclass(frozen=True)
+class Training:
+    """A backbone without parameters of its own: how stage one trains it."""
+
+    lr: float = param(0.0035, "Learning rate of stage one (SGD).", gt=0)
+    epochs: int = param(10, "Epochs of stage one.", ge=1)
+    batch: int = param(4, "Images of a batch.", ge=1)
+
+
 class Backbone(nn.Module):
     """Learned prompts; ``state_dict()`` is all there is to save, mix or compare.
 
@@ -44,7 +54,7 @@ class Backbone(nn.Module):
 
     # A dataclass of `dpc.params.fields.param` fields: the backbone's block in params.yaml. A
     # backbone with learned tensors has lr, epochs and batch among them, its stage-one recipe.
-    Params: ClassVar[type]
+    Params: ClassVar[type] = Training
 
     @classmethod
     def from_clip(cls, clip: Clip, params: Any, generator: torch.Generator) -> Self:
@@ -71,7 +81,7 @@ class Backbone(nn.Module):
     def image_features(self, clip: Clip, views: Views) -> Tensor:
         """Features (B, d), not normalised; without image prompts, the frozen ones as they are."""
         if not self.needs_images:
-            return views.frozen
+            return views.frozen.to(clip.device)
         if views.images is None:
             raise ValueError(f"{type(self).__name__} prompts the image tower and got no images")
         return clip.encode_image(views.images, self.prompts().image)

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from dpc.backbones.base import Backbone, Prompts
 from dpc.clip.model import Clip
 from dpc.clip.sentences import random_context_sentence, sentence
+from dpc.errors import DpcError
 from dpc.params.fields import param
 
 INIT_STD = 0.02
@@ -49,9 +50,16 @@ class CoOp(Backbone):
 
     @classmethod
     def from_clip(cls, clip: Clip, params: Any, generator: torch.Generator) -> Self:
-        """Start from the embeddings of ``params.init``, or from N(0, 0.02²)."""
+        """Start from the embeddings of ``params.init``, or from N(0, 0.02²).
+
+        Raises:
+            DpcError: ``init`` holds no word.
+        """
         if params.init is not None:
-            return cls(clip.embed_words(params.init), params.init)
+            context = clip.embed_words(params.init)
+            if len(context) == 0:
+                raise DpcError(f"coop.init is {params.init!r}: write words, or null for noise")
+            return cls(context, params.init)
         noise = torch.randn(params.length, clip.text_width, generator=generator)
         return cls(INIT_STD * noise.to(clip.device))
 

@@ -46,6 +46,8 @@ def tune(
     Returns:
         The mean of each named loss in each epoch; empty if the backbone learns nothing.
     """
+    device = task.clip.device
+    backbone.to(device)
     learned = {name: value for name, value in backbone.named_parameters() if value.requires_grad}
     if not learned:
         return {}
@@ -53,7 +55,7 @@ def tune(
 
     def batches(epoch: int) -> Iterator[tuple[Views, Tensor]]:
         for index in indices(epoch):
-            yield bank.views(index, epoch), bank.labels[index]
+            yield bank.views(index, epoch).to(device), bank.labels[index].to(device)
 
     optimizer = sgd(learned.values(), recipe.momentum, recipe.weight_decay)
     history = restore(resume, backbone, optimizer)

@@ -24,6 +24,9 @@ class Tokenizer(Protocol):
     def encode(self, text: str) -> list[int]:
         """Ids of the cleaned text, without SOT and EOT."""
 
+    def decode(self, tokens: Sequence[int]) -> str:
+        """The text of ids."""
+
 
 class Clip:
     """An open_clip model, frozen, with prompts as an argument.
@@ -127,6 +130,18 @@ class Clip:
             result[row, : len(ids)] = torch.tensor(ids)
         return result
 
+    def unknown_words(self, texts: Sequence[str]) -> list[str]:
+        """Pieces of ``texts`` that this CLIP never learned, each once, in their order.
+
+        A file of weights may keep the token embeddings of its own vocabulary alone
+        (``token_rows``); all others are zero, and a class name made of them says nothing.
+        """
+        known = self._text.token_embedding.weight.any(dim=1).tolist()
+        ids = [id_ for text in texts for id_ in self.tokenizer.encode(text)]
+        return [
+            self.tokenizer.decode([id_]).strip() for id_ in dict.fromkeys(ids) if not known[id_]
+        ]
+
     def embed_words(self, words: str) -> Tensor:
         """Token embeddings (n, d_t) of ``words``, without SOT and EOT."""
         ids = torch.tensor(self.tokenizer.encode(words), dtype=torch.long, device=self.device)
@@ -144,7 +159,8 @@ class Clip:
                 embedding; prompts[l] overwrites positions 1..n in front of block l.
 
         Raises:
-            ValueError: a prompt that does not fit the tower or reaches the EOT.
+            ValueError: a prompt that does not fit the tower.
+            DpcError: more prompt tokens than a sentence has words.
         """
         with self._precision():
             return self._text.encode(tokens, prompts, cut=self.shortcuts).float()

@@ -149,7 +149,7 @@ def _check(
                 f"expected ({len(prompts[0])}, {width})"
             )
     if prompts and room is not None and len(prompts[0]) > room:
-        raise ValueError(
+        raise DpcError(
             f"{len(prompts[0])} {where} prompt tokens overwrite the end of a sentence that has "
             f"{room} tokens between SOT and EOT; use fewer context tokens or a longer template"
         )

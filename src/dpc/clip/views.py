@@ -12,6 +12,11 @@ class Views(NamedTuple):
     frozen: Tensor  # (B, d) features of the frozen CLIP, not normalised
     images: Tensor | None = None  # (B, 3, H, W), only where a backbone changes image features
 
+    def to(self, device: torch.device) -> "Views":
+        """The same views on a device."""
+        images = None if self.images is None else self.images.to(device)
+        return Views(self.frozen.to(device), images)
+
 
 class Bank(Protocol):
     """Labelled training images of one task."""

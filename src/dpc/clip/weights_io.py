@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from dpc.clip.spec import file_sha256
 from dpc.errors import DpcError
 
+VOCABULARY = 49408  # of CLIP's own tokenizer
 # What OpenAI's archives hold beside the weights.
 OPENAI_EXTRAS = ("input_resolution", "context_length", "vocab_size")
 
@@ -35,7 +36,7 @@ def read_weights(path: Path, archive: bool = False) -> dict[str, Tensor]:
         DpcError: the file is damaged, of another kind, or not safe to open.
     """
     if path.suffix == ".safetensors":
-        return _expand_token_rows(_read_safetensors(path))
+        return _expand_token_rows(_read_safetensors(path), path)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch comments on the format; the result says it all
         return _read_archive(path) if archive else _read_plain_pickle(path)
@@ -113,15 +114,20 @@ def _first_cut_tensor(path: Path) -> str | None:
     return None
 
 
-def _expand_token_rows(state: dict[str, Tensor]) -> dict[str, Tensor]:
+def _expand_token_rows(state: dict[str, Tensor], path: Path) -> dict[str, Tensor]:
     """The whole token embedding out of ``token_rows`` (R,) and ``token_embedding_rows`` (R, d_t).
 
     A file that serves a known vocabulary keeps the rows it needs; all others are zero.
     """
     if "token_rows" not in state:
         return state
-    rows, values = state.pop("token_rows"), state.pop("token_embedding_rows")
-    table = torch.zeros(49408, values.shape[1], dtype=values.dtype)  # CLIP's own vocabulary
+    rows, values = state.pop("token_rows"), state.pop("token_embedding_rows", torch.zeros(0, 0))
+    if rows.ndim != 1 or len(rows) != len(values) or not 0 <= rows.min() <= rows.max() < VOCABULARY:
+        raise DpcError(
+            f"{path}: tensor 'token_rows' is expected as ids below {VOCABULARY}, one for each row "
+            f"of 'token_embedding_rows', found shapes {tuple(rows.shape)}, {tuple(values.shape)}"
+        )
+    table = torch.zeros(VOCABULARY, values.shape[1], dtype=values.dtype)
     table[rows.long()] = values
     return {**state, "token_embedding.weight": table}
 

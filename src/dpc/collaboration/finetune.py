@@ -68,7 +68,7 @@ def finetune(
         raise DpcError(
             f"dpc.objective is {recipe.objective!r}: allowed are {', '.join(OBJECTIVES)}"
         )
-    parallel = _copy_of(tuned)
+    parallel = _copy_of(tuned).to(task.clip.device)
     parametrize_parallel(
         parallel, tuned.parallel_parameters(), recipe.parametrization, recipe.weight
     )
@@ -109,8 +109,9 @@ class _Sampler:
         self, task: Task, tuned: Backbone, bank: Bank, pool: Bank, recipe: Finetuning, seed: int
     ):
         self.task, self.bank, self.pool_bank = task, bank, pool
+        self.device = task.clip.device
         # In eval mode, and a copy: mining must not move the statistics of a BatchNorm in P.
-        self.tuned = copy.deepcopy(tuned).eval()
+        self.tuned = copy.deepcopy(tuned).to(self.device).eval()
         self.pool = Pool(pool.labels)
         self.recipe, self.seed = recipe, seed
         self.indices = shuffled_batches(len(bank.labels), recipe.batch, seed)
@@ -123,13 +124,14 @@ class _Sampler:
         self.pairs = self.steps = 0
         for index in self.indices(epoch):
             self._count(len(index))
-            yield self.bank.views(index, epoch), self.bank.labels[index]
+            labels = self.bank.labels[index].to(self.device)
+            yield self.bank.views(index, epoch).to(self.device), labels
 
     def extended(self, epoch: int) -> Iterator[tuple[Views, Tensor]]:
         """Images and their hard negatives; all of them show the epoch's view."""
         self.pairs = self.steps = 0
         generator = epoch_generator(self.seed ^ DRAW_STREAM, epoch)
-        labels = self.bank.labels
+        labels = self.bank.labels.cpu()
         everything = torch.arange(len(labels))
         # Where P leaves image features frozen, one pass ranks the negatives of all images.
         ready = None if self.tuned.needs_images else self._rank(everything, epoch)
@@ -139,20 +141,22 @@ class _Sampler:
             rows = extend(labels[index], negatives)
             drawn = self.pool.draw(rows.labels[~rows.own], generator)
             self._count(len(rows.labels))
-            yield self._views(index, drawn, rows.own, epoch), rows.labels.to(labels.device)
+            yield self._views(index, drawn, rows.own, epoch), rows.labels.to(self.device)
 
     @torch.no_grad()
     def _rank(self, index: Tensor, epoch: int) -> Tensor:
-        views = self.bank.views(index, epoch)
+        views = self.bank.views(index, epoch).to(self.device)
         features = self.tuned.image_features(self.task.clip, views)
-        scores = similarity(features.to(self.guide.device), self.guide)
+        scores = similarity(features, self.guide)
         ranking = rank(scores, self.bank.labels[index]).cpu()
         return ranking if self.recipe.refill else ranking[:, : self.recipe.k - 1]
 
     def _views(self, index: Tensor, drawn: Tensor, own: Tensor, epoch: int) -> Views:
         """Rows of the batch and of the pool, in the order of the extended batch."""
         place = torch.where(own, own.cumsum(0) - 1, len(index) + (~own).cumsum(0) - 1)
-        return join(self.bank.views(index, epoch), self.pool_bank.views(drawn, epoch), place)
+        batch = self.bank.views(index, epoch).to(self.device)
+        negatives = self.pool_bank.views(drawn, epoch).to(self.device)
+        return join(batch, negatives, place.to(self.device))
 
     def _count(self, pairs: int) -> None:
         self.pairs += pairs
