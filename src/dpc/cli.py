@@ -70,11 +70,11 @@ def _add_stage(commands, common: argparse.ArgumentParser, stage: str, text: str)
         stage, parents=[common], help=text, description=text.capitalize() + ".", epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    command.add_argument("--dataset", nargs="+", default=(), help="only these datasets")
+    command.add_argument("--dataset", type=_names, default=(), help="only these: A or A,B")
     if stage not in ("prepare", "features"):
-        command.add_argument("--backbone", nargs="+", default=(), help="only these backbones")
+        command.add_argument("--backbone", type=_names, default=(), help="only these: A or A,B")
     if stage != "prepare":
-        command.add_argument("--seeds", nargs="+", type=int, default=(), help="only these seeds")
+        command.add_argument("--seeds", type=_seeds, default=(), help="only these: 1 or 1,2")
     if stage == "features":
         part = command.add_mutually_exclusive_group()
         part.add_argument("--only-test", action="store_true", help="only the test images")
@@ -242,6 +242,17 @@ def _run_verify(options: argparse.Namespace) -> None:
             f"stale: {', '.join(stale)}; run `snakemake --cores all all` or `dvc repro`"
         )
     print("every file of the tree belongs to params.yaml, its inputs and the code")
+
+
+def _names(text: str) -> list[str]:
+    return [name for name in text.split(",") if name]
+
+
+def _seeds(text: str) -> list[int]:
+    try:
+        return [int(seed) for seed in _names(text)]
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no list of whole numbers") from None
 
 
 def _run_gc(options: argparse.Namespace) -> None:

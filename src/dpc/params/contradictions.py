@@ -3,6 +3,8 @@
 import difflib
 import re
 
+from dpc.clip.spec import ClipSpec, check_spec
+from dpc.errors import DpcError
 from dpc.params.sections import Params
 
 SAFE_NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9_-]*$")
@@ -70,11 +72,10 @@ def _grid(params: Params) -> list[str]:
 
 def _clip(params: Params) -> list[str]:
     clip = params.clip
-    if (clip.model == "icons") != (clip.pretrained == "embedded"):
-        return [
-            f"clip.model {clip.model} and clip.pretrained {clip.pretrained} contradict each other; "
-            "the embedded weights belong to the model icons and to no other"
-        ]
+    try:
+        check_spec(ClipSpec(clip.model, clip.pretrained, clip.precision, clip.device))
+    except DpcError as problem:
+        return [str(problem)]
     return []
 
 

@@ -1,0 +1,1 @@
+"""Accuracy of logits, and the statistics that the tables print."""

@@ -1,0 +1,1 @@
+"""The result page and its files: evaluated rows in, names and bytes out."""

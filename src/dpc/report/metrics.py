@@ -1,0 +1,95 @@
+"""The numbers for machines: every run and every average, and a summary of ten at most."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from dpc.report.rows import Method, Results, Row, Score, collect
+
+DIGITS = 4  # of a percentage: far below one test image
+SUMMARY_SIZE = 10
+
+
+def build(rows: Iterable[Row], clip: str, datasets: Sequence[str] = ()) -> dict[str, Any]:
+    """Every run with its selection rule, and each method's average over the data sets.
+
+    Args:
+        rows: evaluated rows.
+        clip: name of the CLIP model, written into every row.
+        datasets: data sets in the order to show.
+
+    Returns:
+        ``{"rows": [...], "averages": {...}}`` in percent. A method that did not run on every
+        data set has no average.
+    """
+    results = collect(rows, datasets)
+    lines = [
+        _line(score, clip)
+        for dataset in results.datasets
+        for method in results.methods
+        for score in results.runs(dataset, method)
+    ]
+    return {"rows": lines, "averages": _averages(results)}
+
+
+def summary(rows: Iterable[Row], datasets: Sequence[str] = ()) -> dict[str, float]:
+    """At most ten flat numbers for an experiment table.
+
+    The gains on base come first: ``gain_base`` is DPC minus the backbone it starts from,
+    ``gain_base_budget`` DPC minus the backbone of the same budget (means over the backbones).
+    Then each method's H, then each method's base accuracy, as far as ten numbers reach.
+    """
+    results = collect(rows, datasets)
+    averages = _averages(results)
+    numbers = {}
+    for name, kind in (("gain_base", "plain"), ("gain_base_budget", "budget")):
+        gains = _gains(results, averages, kind)
+        if gains:
+            numbers[name] = round(sum(gains) / len(gains), DIGITS)
+    for field in ("h", "base"):
+        for key, average in averages.items():
+            numbers[f"{key.replace('+', '_')}_{field}"] = average[field]
+    return dict(sorted(list(numbers.items())[:SUMMARY_SIZE]))
+
+
+def _averages(results: Results) -> dict[str, dict[str, float]]:
+    averages = {}
+    for method in results.shown():
+        cell = results.average(method)
+        if cell is not None and cell.h_mean is not None:
+            averages[method.key] = {
+                "base": round(cell.base.mean, DIGITS),
+                "new": round(cell.new.mean, DIGITS),
+                "h": round(cell.h.mean, DIGITS),
+                "h_mean": round(cell.h_mean, DIGITS),
+            }
+    return averages
+
+
+def _gains(results: Results, averages: dict[str, dict[str, float]], kind: str) -> list[float]:
+    gains = []
+    for backbone in results.backbones:
+        dpc, other = Method(backbone, "dpc").key, Method(backbone, kind).key
+        if dpc in averages and other in averages:
+            gains.append(averages[dpc]["base"] - averages[other]["base"])
+    return gains
+
+
+def _line(score: Score, clip: str) -> dict[str, Any]:
+    row, method = score.row, score.method
+    return {
+        "dataset": score.dataset,
+        "backbone": method.backbone,
+        "dpc": method.kind == "dpc",
+        "budget": method.kind == "budget",
+        "seed": score.seed,
+        "protocol": "base-to-new",
+        "selection": method.selection,
+        "parametrization": row.get("parametrization"),
+        "inference": row.get("inference"),
+        "omega_b": score.omega_b,
+        "omega_n": row.get("omega_n"),
+        "clip": clip,
+        "base": round(score.base, DIGITS),
+        "new": round(score.new, DIGITS),
+        "h": round(score.h, DIGITS),
+    }

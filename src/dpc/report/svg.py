@@ -1,0 +1,115 @@
+"""Drawing for screen, paper and dark mode: one palette, deterministic SVG and PDF."""
+
+import io
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import matplotlib.style
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+# Okabe and Ito's colours, told apart by colour-blind readers; shapes and dashes repeat what they
+# say. The second colour stands in for the first on a dark page.
+PALETTE: Mapping[str, tuple[str, str]] = {
+    "ink": ("#2f3742", "#d7dce3"),
+    "faint": ("#c3c9d2", "#454d59"),
+    "zero_shot": ("#737b87", "#a3abb6"),
+    "plain": ("#0072b2", "#5cb0e8"),
+    "budget": ("#009e73", "#35c79b"),
+    "dpc": ("#d55e00", "#ff914d"),
+    "val": ("#a8558f", "#e39bcb"),
+}
+MARKERS = {"zero_shot": "o", "plain": "s", "budget": "D", "dpc": "^"}
+
+STYLE = {
+    "svg.hashsalt": "dpc",
+    "svg.fonttype": "path",
+    "font.family": "DejaVu Sans",
+    "font.size": 9,
+    "axes.titlesize": 9.5,
+    "axes.titlelocation": "left",
+    "axes.labelsize": 9,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.linewidth": 0.8,
+    "axes.axisbelow": True,
+    "axes.grid": True,
+    "grid.linewidth": 0.6,
+    "legend.frameon": False,
+    "legend.fontsize": 8,
+    "legend.handlelength": 2.6,
+    "xtick.labelsize": 8,
+    "ytick.labelsize": 8,
+    "lines.linewidth": 1.8,
+    "lines.markersize": 4.5,
+    "savefig.transparent": True,
+    "text.color": PALETTE["ink"][0],
+    "axes.edgecolor": PALETTE["ink"][0],
+    "axes.labelcolor": PALETTE["ink"][0],
+    "xtick.color": PALETTE["ink"][0],
+    "ytick.color": PALETTE["ink"][0],
+    "grid.color": PALETTE["faint"][0],
+}
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """A finished figure: file name without suffix, its text for those who cannot see it, bytes."""
+
+    name: str
+    title: str
+    alt: str
+    svg: bytes
+    pdf: bytes
+
+    @property
+    def inline(self) -> str:
+        """The SVG for an HTML page: no document head, ids of its own, colours as CSS variables."""
+        text = self.svg.decode("utf-8")
+        text = text[text.index("<svg") :]
+        text = re.sub(r"<metadata>.*?</metadata>\s*", "", text, flags=re.DOTALL)
+        text = re.sub(r' xmlns(:\w+)?="[^"]*"', "", text)
+        text = re.sub(r'\bid="', f'id="{self.name}-', text)
+        text = re.sub(r'href="#', f'href="#{self.name}-', text)
+        text = re.sub(r"url\(#", f"url(#{self.name}-", text)
+        for name, (light, _) in PALETTE.items():
+            text = text.replace(light, f"var(--{name.replace('_', '-')})")
+        return text.replace("<svg", '<svg role="img"', 1)
+
+
+def color(name: str) -> str:
+    """A palette colour as drawn; the page replaces it where dark mode asks for it."""
+    return PALETTE[name][0]
+
+
+def draw(
+    name: str,
+    title: str,
+    alt: str,
+    size: tuple[float, float],
+    paint: Callable[[list[Axes]], None],
+    columns: int = 1,
+) -> Drawing:
+    """Paint axes side by side and save them, with bytes that depend on nothing but the data.
+
+    Args:
+        name: file name without suffix.
+        title: heading of the figure on the page.
+        alt: what the figure shows, in words.
+        size: width and height in inches.
+        paint: draws into the axes it is given.
+        columns: number of axes.
+    """
+    with matplotlib.style.context(["default", STYLE]):
+        figure = Figure(figsize=size, layout="constrained")
+        paint(list(figure.subplots(1, columns, squeeze=False)[0]))
+        svg, pdf = io.BytesIO(), io.BytesIO()
+        figure.savefig(svg, format="svg", metadata={"Date": None, "Creator": None})
+        figure.savefig(pdf, format="pdf", metadata={"CreationDate": None})
+    return Drawing(name, title, alt, svg.getvalue(), pdf.getvalue())
+
+
+def slug(*parts: str) -> str:
+    """A file name of letters, digits and hyphens."""
+    return "-".join(re.sub(r"[^A-Za-z0-9]+", "-", part).strip("-") for part in parts)

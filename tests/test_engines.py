@@ -1,0 +1,208 @@
+"""Both engines, from a bare tree to the report: what runs, what does not, which bytes they make."""
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import time
+
+import pytest
+from tree import Tree
+
+pytestmark = pytest.mark.engine
+
+CELLS = {"tune", "budget", "finetune", "evaluate", "evaluate_budget"}
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory) -> Tree:
+    """A tree that Snakemake built, not to be edited."""
+    tree = Tree(tmp_path_factory.mktemp("built") / "tree")
+    tree.snakemake()
+    return tree
+
+
+def copy_of(tree: Tree, root) -> Tree:
+    shutil.copytree(tree.root, root, symlinks=True)
+    copied = object.__new__(Tree)
+    copied.root = root
+    return copied
+
+
+def test_snakemake_and_dvc_write_the_same_bytes(built, tmp_path):
+    other = Tree(tmp_path / "dvc")
+    other.dvc()
+    ours, theirs = built.results(), other.results()
+    assert sorted(ours) == sorted(theirs)
+    assert [name for name in ours if ours[name] != theirs[name]] == []
+
+
+def test_a_second_run_does_nothing(built):
+    assert "Nothing to be done" in built.snakemake().stderr
+
+
+def test_dvc_after_snakemake_trains_nothing_and_snakemake_after_that_neither(built, tmp_path):
+    tree = copy_of(built, tmp_path / "tree")
+    before = tree.results()
+    _, worked = tree.build("dvc")
+    assert worked == set()
+    assert tree.results() == before
+    assert "up to date" in tree.dvc().stdout
+    assert "Nothing to be done" in tree.snakemake().stderr
+
+
+def test_committing_a_verified_snakemake_tree_brings_dvc_up_to_date(built, tmp_path):
+    tree = copy_of(built, tmp_path / "tree")
+    tree.run("dpc", "verify")
+    tree.run("dvc", "commit", "-f")
+    ran, worked = tree.build("dvc")
+    assert (ran, worked) == (set(), set())
+
+
+@pytest.mark.parametrize(("engine", "other"), [("snakemake", "dvc"), ("dvc", "snakemake")])
+def test_an_edit_reruns_what_reads_it_and_nothing_else(built, tmp_path, engine, other):
+    tree = copy_of(built, tmp_path / "tree")
+    tree.build("dvc")
+
+    def after(expected: set[str], what: str) -> set[str]:
+        ran, worked = tree.build(engine)
+        assert ran == expected, what
+        return worked
+
+    for path in ("params.yaml", "src/dpc/training.py", "src/dpc/collaboration/loss.py"):
+        os.utime(tree.root / path)
+    assert after(set(), "touched files") == set()
+
+    tree.append("workflow/README.md", "words\n")
+    after(set(), "a page of documentation")
+
+    tree.edit("  weight: 0.2", "  weight: 0.3")
+    worked = after({"evaluate", "report"}, "dpc.weight")
+    assert worked == {f"evaluate icons-bootstrap coop+dpc seed {seed}" for seed in (1, 2)}
+
+    tree.edit("    lr: 0.0035", "    lr: 0.01")
+    worked = after(CELLS | {"report"}, "backbones.coop.lr")
+    assert not any("zero_shot" in title or "features" in title for title in worked)
+
+    # The other engine sees a tree that is right, and says so without training.
+    assert tree.build(other)[1] == set()
+    if other == "snakemake":
+        assert "Nothing to be done" in tree.snakemake().stderr
+
+    tree.edit("    lr: 0.01", "    lr: 0.0035")
+    assert after(CELLS | {"report"}, "backbones.coop.lr back again") == set()
+
+    tree.append("src/dpc/report/words.py", "\n# a note\n")
+    after({"report"}, "code of the report")
+
+    tree.append("src/dpc/collaboration/loss.py", "\n# a note\n")
+    worked = after({"finetune", "evaluate", "report"}, "code of the loss")
+    assert {title.split()[0] for title in worked} == {"finetune"}  # same numbers: nothing to test
+
+    tree.edit("seeds: [1, 2]", "seeds: [1, 2, 3]")
+    worked = tree.build(engine)[1]
+    assert worked
+    assert all(title.endswith("seed 3") for title in worked)
+
+    tree.edit("seeds: [1, 2, 3]", "seeds: [1, 2]")
+    assert after({"report"}, "a seed less") == set()
+
+    tree.edit("datasets: [icons-bootstrap]", "datasets: [icons-bootstrap, icons-remix]")
+    worked = tree.build(engine)[1]
+    assert worked
+    assert all("icons-remix" in title for title in worked)
+
+    tree.edit("datasets: [icons-bootstrap, icons-remix]", "datasets: [icons-bootstrap]")
+    assert after({"report"}, "a dataset less") == set()
+    rows = json.loads((tree.root / "results/metrics.json").read_text())["rows"]
+    assert {row["dataset"] for row in rows} == {"icons-bootstrap"}
+
+
+@pytest.mark.parametrize("engine", ["snakemake", "dvc"])
+def test_killed_in_the_middle_it_goes_on_to_the_same_bytes(built, tmp_path, engine):
+    tree = Tree(tmp_path / "tree")
+    command = ["snakemake", "--cores", "2", "all"] if engine == "snakemake" else ["dvc", "repro"]
+    process = subprocess.Popen(
+        command,
+        cwd=tree.root,
+        env=tree.environment,
+        start_new_session=True,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    deadline = time.monotonic() + 120
+    while not list(tree.root.glob("results/features/*/test.safetensors")):
+        assert time.monotonic() < deadline
+        assert process.poll() is None
+        time.sleep(0.1)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    if engine == "snakemake":
+        assert tree.snakemake(check=False).returncode != 0  # the dead run's lock
+        tree.snakemake("--unlock")
+    tree.build(engine)
+    ours, theirs = tree.results(), built.results()
+    assert [name for name in theirs if ours.get(name) != theirs[name]] == []
+
+
+@pytest.mark.parametrize("engine", ["snakemake", "dvc"])
+def test_wrong_params_stop_both_engines_with_our_lines(built, tmp_path, engine):
+    tree = copy_of(built, tmp_path / "tree")
+    tree.edit("  weight: 0.2", "  weight: 1.5")
+    tree.edit("  inference: mixed", "  inferense: mixed")
+    done = tree.snakemake(check=False) if engine == "snakemake" else tree.dvc(check=False)
+    text = done.stdout + done.stderr
+    assert done.returncode != 0
+    assert "dpc: params.yaml: dpc.weight is 1.5; a number in [0, 1] is expected" in text
+    assert "dpc.inferense is not a parameter; did you mean dpc.inference?" in text
+    assert "Traceback" not in text
+
+
+def test_two_runs_in_one_tree_do_not_collide(built, tmp_path):
+    tree = copy_of(built, tmp_path / "tree")
+    tree.edit("    epochs: 2", "    epochs: 40")
+    first = subprocess.Popen(
+        ["snakemake", "--cores", "1", "all"],
+        cwd=tree.root,
+        env=tree.environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    deadline = time.monotonic() + 60
+    while not list((tree.root / ".snakemake/locks").glob("*")):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    second = tree.snakemake(check=False)
+    assert second.returncode != 0
+    assert "lock" in second.stderr.lower()
+    assert first.wait(timeout=300) == 0
+    tree.run("dpc", "verify")
+
+
+def test_dvc_experiments_show_as_rows(built, tmp_path):
+    tree = copy_of(built, tmp_path / "tree")
+    tree.dvc()
+    tree.run("git", "add", "-A")
+    tree.run("git", "commit", "-qm", "results")
+    tree.run("dvc", "exp", "run", "-n", "heavier", "-S", "dpc.weight=0.3")
+    line = experiment_table_command()
+    table = tree.run(*line, "--json").stdout
+    assert "heavier" in table
+    text = tree.run(*line).stdout
+    rows = [row for row in text.splitlines() if re.search(r"workspace|heavier", row)]
+    assert len(rows) == 2
+    assert "0.3" in text
+    assert "!" not in text
+
+
+def experiment_table_command() -> list[str]:
+    """The line that the README tells to type."""
+    from tree import REPOSITORY
+
+    text = (REPOSITORY / "README.md").read_text()
+    line = next(line for line in text.splitlines() if line.strip().startswith("dvc exp show"))
+    import shlex
+
+    return shlex.split(line.strip())

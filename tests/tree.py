@@ -1,0 +1,113 @@
+"""A project tree of its own for each engine test: the repository's files, the smoke preset."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+REPOSITORY = Path(__file__).parents[1]
+PIECES = ("Snakefile", "workflow", "profiles", "dvc.yaml", ".dvcignore", ".gitignore", "src")
+
+
+class Tree:
+    """Commands in a copy of the project, with the copy's own code."""
+
+    def __init__(self, root: Path):
+        self.root = root
+        root.mkdir(parents=True)
+        for name in PIECES:
+            source = REPOSITORY / name
+            if source.is_symlink():
+                (root / name).symlink_to(source.readlink())
+            elif source.is_dir():
+                ignored = shutil.ignore_patterns("__pycache__", "*.egg-info")
+                shutil.copytree(source, root / name, ignore=ignored)
+            else:
+                shutil.copy(source, root / name)
+        (root / ".dvc").mkdir()
+        for name in ("config", ".gitignore"):
+            shutil.copy(REPOSITORY / ".dvc" / name, root / ".dvc" / name)
+        self.run("dpc", "params", "--preset", "smoke", "--out", "params.yaml")
+        self.run("git", "init", "-q")
+        self.run("git", "add", "-A")
+        self.run("git", "commit", "-qm", "start")
+
+    @property
+    def environment(self) -> dict[str, str]:
+        scripts = Path(sys.executable).parent
+        return os.environ | {
+            "PATH": f"{scripts}{os.pathsep}{os.environ['PATH']}",
+            "PYTHONPATH": str(self.root / "src"),
+            "GIT_AUTHOR_NAME": "t",
+            "GIT_AUTHOR_EMAIL": "t@example.org",
+            "GIT_COMMITTER_NAME": "t",
+            "GIT_COMMITTER_EMAIL": "t@example.org",
+            "DVC_NO_ANALYTICS": "1",
+            "COLUMNS": "200",
+        }
+
+    def run(self, *command: str, check: bool = True, timeout: float = 600):
+        """The finished process, output captured as text."""
+        done = subprocess.run(
+            command,
+            cwd=self.root,
+            env=self.environment,
+            text=True,
+            capture_output=True,
+            timeout=timeout,
+            check=False,
+        )
+        if check and done.returncode != 0:
+            raise AssertionError(f"{' '.join(command)}: {done.stdout}\n{done.stderr}")
+        return done
+
+    def snakemake(self, *arguments: str, check: bool = True):
+        return self.run("snakemake", "--cores", "2", "all", *arguments, check=check)
+
+    def dvc(self, check: bool = True):
+        return self.run("dvc", "repro", check=check)
+
+    def build(self, engine: str) -> tuple[set[str], set[str]]:
+        """Bring the tree up to date; (stages that an engine ran, titles of cells worked out)."""
+        shutil.rmtree(self.root / "logs" / "timings", ignore_errors=True)
+        done = self.snakemake() if engine == "snakemake" else self.dvc()
+        text = done.stdout + done.stderr
+        ran = set()
+        for line in text.splitlines():
+            words = line.split()
+            if line.startswith(("rule ", "localrule ")):
+                ran.add(words[1].rstrip(":"))
+            elif line.startswith("Running stage "):
+                ran.add(words[2].strip("':").partition("@")[0])
+        return ran - {"all", "slices"}, self.worked()
+
+    def worked(self) -> set[str]:
+        """Titles of the cells that were computed and not taken from the store."""
+        found = set()
+        for path in (self.root / "logs" / "timings").glob("*.json"):
+            record = json.loads(path.read_text())
+            if record["worked"]:
+                found.add(record["title"])
+        return found
+
+    def results(self) -> dict[str, bytes]:
+        """Every file of the results."""
+        root = self.root / "results"
+        return {
+            path.relative_to(root).as_posix(): path.read_bytes()
+            for path in sorted(root.rglob("*"))
+            if path.is_file()
+        }
+
+    def edit(self, old: str, new: str, name: str = "params.yaml") -> None:
+        """Replace a text that occurs exactly once in a file."""
+        path = self.root / name
+        text = path.read_text()
+        assert text.count(old) == 1, f"{old!r} stands {text.count(old)} times in {name}"
+        path.write_text(text.replace(old, new))
+
+    def append(self, name: str, text: str) -> None:
+        with (self.root / name).open("a") as file:
+            file.write(text)
