@@ -83,6 +83,19 @@ def test_the_embedded_model(local, monkeypatch, tmp_path):
     }
 
 
+EMBEDDED = specs.WEIGHTS_FOLDER / "icons.safetensors"
+
+
+@pytest.mark.skipif(not EMBEDDED.is_file(), reason="the embedded weights are not made yet")
+def test_the_embedded_weights_that_come_with_the_package():
+    clip = load(ClipSpec(device="cpu"))
+    images = torch.zeros(1, 3, clip.image_size, clip.image_size)
+    assert clip.encode_image(images).shape == (1, clip.embed_dim)
+    texts = clip.encode_text(clip.tokenize(["a photo of a star."]))
+    assert texts.shape == (1, clip.embed_dim) and texts.isfinite().all()
+    assert clip.unknown_words(["a photo of a star."]) == []
+
+
 def test_identity_of_tags_and_seeds_is_their_name():
     for pretrained in ("openai", "random:3"):
         identity = weights_identity(ClipSpec("ViT-B-16", pretrained))

@@ -226,3 +226,16 @@ def test_zero_shot_has_no_prompt_to_collaborate(bank, student):
     task = make_task(student, backbone, NAMES, "a photo of a {}.")
     with pytest.raises(DpcError, match="learns nothing"):
         finetune(task, backbone, bank, RECIPE, seed=1)
+
+
+def test_a_class_without_images_is_named_before_training(bank, tuned_of):
+    task, tuned = tuned_of(CoOp)
+
+    class Poor:
+        labels = bank.labels.clamp(max=4)
+        views = bank.views
+
+    with pytest.raises(DpcError, match="Bee's nest"):
+        finetune(task, tuned, bank, RECIPE, seed=1, pool=Poor())
+    ladder = dataclasses.replace(RECIPE, objective="cross_entropy", epochs=1)
+    finetune(task, tuned, bank, ladder, seed=1, pool=Poor())

@@ -112,12 +112,22 @@ class _Sampler:
         self.device = task.clip.device
         # In eval mode, and a copy: mining must not move the statistics of a BatchNorm in P.
         self.tuned = copy.deepcopy(tuned).to(self.device).eval()
-        self.pool = Pool(pool.labels)
         self.recipe, self.seed = recipe, seed
+        self._check_pool(pool.labels)
+        self.pool = Pool(pool.labels)
         self.indices = shuffled_batches(len(bank.labels), recipe.batch, seed)
         self.pairs = self.steps = 0
         with torch.no_grad():  # P never changes: its text features are needed once
             self.guide = self.tuned.text_features(task.clip, task.tokens)  # (C, d)
+
+    def _check_pool(self, labels: Tensor) -> None:
+        counts = labels.cpu().bincount(minlength=len(self.task.classnames)).tolist()
+        for name, count in zip(self.task.classnames, counts, strict=False):
+            if count == 0 and self.recipe.objective == "contrastive":
+                raise DpcError(
+                    f"class {name!r} has no training image, so that it cannot be a hard negative; "
+                    "take dpc.objective cross_entropy, or give the class images"
+                )
 
     def plain(self, epoch: int) -> Iterator[tuple[Views, Tensor]]:
         """Images alone, B at a time."""
