@@ -87,7 +87,7 @@ def decode(raw: bytes, path: Path, remedy: str = "run the stage that makes it ag
     if not isinstance(header, dict) or not {"seal", "results", "provenance"} <= set(header):
         raise damaged
     artifact = Artifact(tensors, header["results"], header["provenance"])
-    if header["seal"] != _seal(artifact) or header.get("format") != FORMAT:
+    if header != _header(artifact):
         raise DpcError(f"{path} was changed after it was written; {remedy}")
     return artifact
 
@@ -108,17 +108,14 @@ def _safetensors(
 
 
 def _header(artifact: Artifact) -> dict[str, Any]:
+    content = artifact.content
     return {
         "format": FORMAT,
         "results": artifact.results,
         "provenance": artifact.provenance,
-        "content": artifact.content,
-        "seal": _seal(artifact),
+        "content": content,
+        "seal": digest(content + canonical(artifact.provenance)),
     }
-
-
-def _seal(artifact: Artifact) -> str:
-    return digest(artifact.content + canonical(artifact.provenance))
 
 
 def _contiguous(tensors: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:

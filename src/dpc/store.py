@@ -70,6 +70,8 @@ class Store:
                     "versions": dict(versions),
                 }
                 (temporary / "index.json").write_text(json.dumps(index, sort_keys=True))
+                if self._entry(folder) is None:
+                    self.drop(key)  # what is left of a damaged entry would bar the way
                 self._publish(temporary, folder)
             finally:
                 shutil.rmtree(temporary, ignore_errors=True)

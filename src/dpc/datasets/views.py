@@ -66,7 +66,7 @@ def draw_crop(size: tuple[int, int], sha256: str, index: int, params: View) -> C
     """The crop of view ``index``: a random share of the area at a random ratio, as in training
     ImageNet models; after ten boxes that do not fit, the largest central one.
     """
-    stream = np.random.SeedSequence([params.seed, index, int(sha256[:32], 16)])
+    stream = np.random.SeedSequence([params.seed, index, int(sha256, 16)])
     generator = np.random.Generator(np.random.Philox(stream))
     width, height = size
     low, high = -math.log(params.ratio_max), math.log(params.ratio_max)

@@ -15,6 +15,7 @@ from dpc.params.schema import (
     Description,
     backbone_description,
     defaults,
+    describe,
     params_description,
 )
 from dpc.params.sections import (
@@ -204,10 +205,23 @@ def _unknown_key(key: str, values: Mapping[str, Any]) -> str | None:
     paths = _paths(values)
     if key in paths or any(path.startswith(f"{key}.") for path in paths):
         return None
+    if any(key.startswith(f"{mapping}.") for mapping in _mappings(describe(Params))):
+        return None  # names of its own: the check of the composed values sees what is below
     tail = [path for path in paths if path.endswith(f".{key}")]
     close = tail or difflib.get_close_matches(key, paths, n=1, cutoff=0.5)
     hint = f"; did you mean {close[0]}?" if close else " (`dpc params` lists all)"
     return f"{key} is not a parameter{hint}"
+
+
+def _mappings(description: Description, prefix: str = "") -> list[str]:
+    """Paths of the parameters whose keys are the user's own names."""
+    found: list[str] = []
+    for name, inner in description["fields"].items():
+        if inner["kind"] == "mapping" and inner["value"]["kind"] == "section":
+            found.append(f"{prefix}{name}")
+        elif inner["kind"] == "section":
+            found += _mappings(inner, f"{prefix}{name}.")
+    return found
 
 
 def _paths(values: Mapping[str, Any], prefix: str = "") -> list[str]:
