@@ -197,6 +197,8 @@ def test_batch_norm_keeps_the_statistics_of_stage_one(bank, tuned_of):
         assert torch.equal(parallel.state_dict()[name], before[name])
     assert same(tuned.state_dict(), before)
     assert not any(module._forward_pre_hooks for module in parallel.modules())
+    from_eval_mode, _ = finetune(task, tuned.eval(), bank, RECIPE, seed=1)
+    assert same(from_eval_mode.state_dict(), parallel.state_dict())
 
 
 @pytest.mark.parametrize(
