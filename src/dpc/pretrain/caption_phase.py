@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from open_clip.model import CLIP
 from open_clip.tokenizer import SimpleTokenizer
 from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from dpc.pretrain.captions import Caption, all_texts, draw_caption
 from dpc.pretrain.corpus import Corpus
@@ -56,7 +57,8 @@ class CaptionTower(nn.Module):
         length = int(ends.max()) + 1
         rows = torch.searchsorted(self.rows, tokens[:, :length].contiguous())
         hidden = self.embedding(rows) + self.positional[:length]
-        with torch.autocast("cpu", torch.bfloat16):
+        # for texts this short the plain attention is twice as fast as the fused one on a CPU
+        with torch.autocast("cpu", torch.bfloat16), sdpa_kernel(SDPBackend.MATH):
             hidden = self.transformer(hidden, attn_mask=self._mask[:length, :length])
         hidden = self.ln_final(hidden.float())
         return F.normalize(hidden[torch.arange(len(texts)), ends] @ self.projection, dim=-1)

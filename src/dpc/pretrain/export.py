@@ -17,14 +17,14 @@ EMBEDDING = "token_embedding.weight"
 def export(model: CLIP, rows: Tensor, item: Recipe, folder: Path, name: str) -> Path:
     """Write ``name.safetensors`` (fp16) and ``name.json`` (open_clip's config); the former's path.
 
-    ``token_embedding.weight`` (49408, d_t) is stored as ``token_rows`` (R, d_t), the embeddings of
-    the token ids ``token_embedding_rows`` (R,) int64; all others are 0.
+    ``token_embedding.weight`` (49408, d_t) is stored as ``token_rows`` (R,) int64, the token ids that
+    were trained, and ``token_embedding_rows`` (R, d_t), their embeddings; all others are 0.
     """
     state = model.state_dict()
     embedding = state.pop(EMBEDDING)
     tensors = {key: value.half().contiguous() for key, value in state.items() if key != "attn_mask"}
-    tensors["token_rows"] = embedding[rows].half()
-    tensors["token_embedding_rows"] = rows.to(torch.int64)
+    tensors["token_rows"] = rows.to(torch.int64)
+    tensors["token_embedding_rows"] = embedding[rows].half()
     weights = folder / f"{name}.safetensors"
     with staged(weights) as temporary:
         save_file(tensors, temporary)

@@ -50,7 +50,7 @@ def run(
     torch.set_num_threads(threads)
     corpus = load_corpus()
     say(f"{len(corpus.words)} images, {len(corpus.vocabulary)} words")
-    return train_on(corpus, item, model, out, seed, _key(item, seed, threads), resume, say)
+    return train_on(corpus, item, model, out, seed, _keys(item, seed, threads), resume, say)
 
 
 def train_on(
@@ -59,32 +59,44 @@ def train_on(
     name: str,
     out: Path,
     seed: int,
-    key: str,
+    keys: tuple[str, str],
     resume: Path | None,
     say: Say,
 ) -> Path:
-    """Both phases on a given corpus; the path of the weights. ``key`` names the checkpoints."""
+    """Both phases on a given corpus; the weights. ``keys`` name the checkpoints of the phases."""
+    places = [
+        resume / f"{name}-{phase}.safetensors" if resume else None
+        for phase in ("words", "captions")
+    ]
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         clip = build_model(item)
-        places = [resume / f"{name}-{phase}.safetensors" if resume else None
-                  for phase in ("words", "captions")]  # fmt: skip
-        table = learn_words(
-            clip.visual, corpus, item.words, item.embed, item.image, seed, places[0], key,
-            _progress("words", say),
-        )  # fmt: skip
-        rows = learn_captions(
-            clip, corpus, table, item.captions, item.image, seed, places[1], key,
-            _progress("captions", say),
-        )  # fmt: skip
+    table = learn_words(
+        clip.visual, corpus, item.words, item.embed, item.image, seed, places[0], keys[0],
+        _progress("words", say),
+    )  # fmt: skip
+    rows = learn_captions(
+        clip, corpus, table, item.captions, item.image, seed, places[1], keys[1],
+        _progress("captions", say),
+    )  # fmt: skip
     return export(clip, rows, item, out, name)
 
 
-def _key(item: Recipe, seed: int, threads: int) -> str:
-    """What a checkpoint belongs to, as a hash."""
+def _keys(item: Recipe, seed: int, threads: int) -> tuple[str, str]:
+    """What the checkpoints of the two phases belong to, as hashes; the first phase has no text."""
     sources = {name: source_hashes(name) for name in FAMILIES}
-    text = json.dumps([asdict(item), seed, threads, torch.__version__, sources], sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()
+    everything = asdict(item)
+    words = {
+        part: value
+        for part, value in everything.items()
+        if part not in ("context", "captions") and not part.startswith("text_")
+    }
+    about = [seed, threads, torch.__version__, sources]
+    first, second = (
+        hashlib.sha256(json.dumps([parts, *about], sort_keys=True).encode()).hexdigest()
+        for parts in (words, everything)
+    )
+    return first, second
 
 
 def _progress(phase: str, say: Say) -> Callable[[int, int, dict[str, float]], None]:

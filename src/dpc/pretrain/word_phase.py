@@ -24,10 +24,10 @@ Progress = Callable[[int, int, dict[str, float]], None]
 class WordTower(nn.Module):
     """An image tower and a table with one row a word, then one a style: (V + 4, embed)."""
 
-    def __init__(self, visual: nn.Module, rows: int, embed: int, scale: float):
+    def __init__(self, visual: nn.Module, table: Tensor, scale: float):
         super().__init__()
         self.visual = visual
-        self.table = nn.Parameter(torch.randn(rows, embed) * 0.1)
+        self.table = nn.Parameter(table)
         self._scale = scale
 
     def losses(self, images: Tensor, targets: Tensor) -> dict[str, Tensor]:
@@ -61,13 +61,14 @@ def learn_words(
 ) -> Tensor:
     """Train ``visual`` in place (its averaged weights); the averaged table (V + 4, embed).
 
-    ``seed`` fixes every batch and augmentation; torch's generator draws the table.
+    ``seed`` fixes the table's start, every batch and every augmentation.
     """
     targets = word_targets(corpus)
     whiten_patches(
         visual.get_parameter("conv1.weight"), corpus.inks, size, epoch_generator(seed, -1)
     )
-    tower = WordTower(visual, targets.shape[1], embed, phase.scale)
+    table = torch.randn(targets.shape[1], embed, generator=epoch_generator(seed, -2)) * 0.1
+    tower = WordTower(visual, table, phase.scale)
     optimizer = adamw(tower, lambda name, p: p.ndim < 2 or "embedding" in name or name == "table")
     average = Average(tower, optimizer)
     state = Checkpoint(checkpoint, key, tower, optimizer, average)
