@@ -92,9 +92,7 @@ def decode(raw: bytes, path: Path, remedy: str = "run the stage that makes it ag
     return artifact
 
 
-def _safetensors(
-    raw: bytes, damaged: DpcError
-) -> tuple[Mapping[str, np.ndarray], dict[str, Any]]:
+def _safetensors(raw: bytes, damaged: DpcError) -> tuple[Mapping[str, np.ndarray], dict[str, Any]]:
     from safetensors import SafetensorError
     from safetensors.numpy import load
 

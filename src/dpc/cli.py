@@ -4,11 +4,13 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TypeAlias
 
 from dpc import __version__
 from dpc.errors import DpcError
 from dpc.progress import setup
 
+Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 STAGE_HELP = {
     "prepare": "render or read a dataset: class names, splits, a content hash for every image",
     "features": "frozen CLIP features of test images and of each seed's training views",
@@ -48,11 +50,15 @@ def _parser() -> argparse.ArgumentParser:
     common.add_argument("-q", "--quiet", action="count", default=0, help="warnings only")
     common.add_argument("-v", "--verbose", action="count", default=0, help="every detail")
     common.add_argument(
-        "--params", type=Path, default=Path("params.yaml"), metavar="FILE",
+        "--params",
+        type=Path,
+        default=Path("params.yaml"),
+        metavar="FILE",
         help="the parameters (default: params.yaml)",
     )
     parser = argparse.ArgumentParser(
-        prog="dpc", description="Dual-Prompt Collaboration for CLIP prompt tuning, reproducibly.",
+        prog="dpc",
+        description="Dual-Prompt Collaboration for CLIP prompt tuning, reproducibly.",
         epilog="`dpc COMMAND --help` explains a command. The whole grid: snakemake --cores all all",
     )
     parser.add_argument("--version", action="version", version=f"dpc {__version__}")
@@ -65,9 +71,13 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _add_stage(commands, common: argparse.ArgumentParser, stage: str, text: str) -> None:
+def _add_stage(commands: Commands, common: argparse.ArgumentParser, stage: str, text: str) -> None:
     command = commands.add_parser(
-        stage, parents=[common], help=text, description=text.capitalize() + ".", epilog=EPILOG,
+        stage,
+        parents=[common],
+        help=text,
+        description=text.capitalize() + ".",
+        epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     command.add_argument("--dataset", type=_names, default=(), help="only these: A or A,B")
@@ -82,11 +92,18 @@ def _add_stage(commands, common: argparse.ArgumentParser, stage: str, text: str)
     if stage in ("tune", "evaluate"):
         part = command.add_mutually_exclusive_group()
         part.add_argument(
-            "--budget", dest="budget", action="store_const", const=True, default=None,
+            "--budget",
+            dest="budget",
+            action="store_const",
+            const=True,
+            default=None,
             help="only the run prolonged to the images of both stages",
         )
         part.add_argument(
-            "--no-budget", dest="budget", action="store_const", const=False,
+            "--no-budget",
+            dest="budget",
+            action="store_const",
+            const=False,
             help="all but the prolonged run",
         )
     command.add_argument("--out", type=Path, help="result folder (default: results, or scratch)")
@@ -94,18 +111,22 @@ def _add_stage(commands, common: argparse.ArgumentParser, stage: str, text: str)
     command.set_defaults(run=_run_stage, stage=stage)
 
 
-def _add_report(commands, common: argparse.ArgumentParser) -> None:
+def _add_report(commands: Commands, common: argparse.ArgumentParser) -> None:
     command = commands.add_parser(
-        "report", parents=[common], help="the page, tables, figures and metrics.json",
+        "report",
+        parents=[common],
+        help="the page, tables, figures and metrics.json",
         description="Build results/report/index.html, metrics.json and summary.json.",
     )
     command.add_argument("--out", type=Path, help="result folder (default: results)")
     command.set_defaults(run=_run_report)
 
 
-def _add_params(commands, common: argparse.ArgumentParser) -> None:
+def _add_params(commands: Commands, common: argparse.ArgumentParser) -> None:
     command = commands.add_parser(
-        "params", parents=[common], help="print a complete, commented params.yaml",
+        "params",
+        parents=[common],
+        help="print a complete, commented params.yaml",
         description="Print a complete params.yaml: a preset, with overrides in Hydra's syntax.",
     )
     command.add_argument("--preset", default="icons", help="see `dpc list` (default: icons)")
@@ -114,7 +135,7 @@ def _add_params(commands, common: argparse.ArgumentParser) -> None:
     command.set_defaults(run=_run_params)
 
 
-def _add_others(commands, common: argparse.ArgumentParser) -> None:
+def _add_others(commands: Commands, common: argparse.ArgumentParser) -> None:
     simple = {
         "slices": (_run_slices, "write what each stage reads of params.yaml, where it changed"),
         "check": (_run_check, "check params.yaml and say how large the grid is"),
@@ -127,7 +148,9 @@ def _add_others(commands, common: argparse.ArgumentParser) -> None:
         )
         command.set_defaults(run=function)
     command = commands.add_parser(
-        "gc", parents=[common], help="trim the store to a size",
+        "gc",
+        parents=[common],
+        help="trim the store to a size",
         description="Forget what the store has not been asked for longest.",
     )
     command.add_argument("--keep", default="5GB", metavar="SIZE", help="default: 5GB")
@@ -238,9 +261,7 @@ def _run_verify(options: argparse.Namespace) -> None:
         if not fresh(job)
     ]
     if stale:
-        raise DpcError(
-            f"stale: {', '.join(stale)}; run `snakemake --cores all all` or `dvc repro`"
-        )
+        raise DpcError(f"stale: {', '.join(stale)}; run `snakemake --cores all all` or `dvc repro`")
     print("every file of the tree belongs to params.yaml, its inputs and the code")
 
 

@@ -4,7 +4,9 @@ import argparse
 from pathlib import Path
 
 
-def add_parser(commands, common: argparse.ArgumentParser) -> None:
+def add_parser(
+    commands: "argparse._SubParsersAction[argparse.ArgumentParser]", common: argparse.ArgumentParser
+) -> None:
     """Add the command to the subcommands of `dpc`."""
     command = commands.add_parser(
         "pretrain",

@@ -1,9 +1,9 @@
-"""What a person sees while a stage works: a bar on a terminal, a plain line now and then in a log."""
+"""What a person sees while a stage works: a bar on a terminal, now and then a line in a log."""
 
 import logging
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sized
 from typing import TypeVar
 
 from tqdm import tqdm
@@ -25,7 +25,7 @@ def setup(verbosity: int) -> None:
 
 def track(items: Iterable[T], what: str, total: int | None = None, unit: str = "it") -> Iterator[T]:
     """Pass ``items`` on and show how far they are: percent, rate, time left."""
-    if total is None and hasattr(items, "__len__"):
+    if total is None and isinstance(items, Sized):
         total = len(items)
     if not LOG.isEnabledFor(logging.INFO):
         yield from items

@@ -2,7 +2,7 @@
 
 ``.cache/store/<key>/`` holds the files of one finished piece of work and ``index.json`` with their
 hashes. Every stage asks it first and fills it last, so whatever an engine deletes costs a copy and
-not a training. Every file is checked when it is taken out; a damaged entry is dropped and made anew.
+not a training. Every file is checked when it is taken out; a damaged entry is dropped.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""The one training loop, its optimizer and its schedule; it knows neither CLIP, nor prompts, nor files."""
+"""The one training loop, its optimizer and its schedule; it knows no CLIP, prompts or files."""
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -84,7 +84,7 @@ def warmup_cosine(lr: float, epochs: int, first: float = 1e-5) -> list[float]:
 
 
 def shuffled_batches(n: int, size: int, seed: int) -> Callable[[int], Iterator[Tensor]]:
-    """Index batches (≤ size,) of ``n`` items, reshuffled every epoch by a function of (seed, epoch).
+    """Index batches (≤ size,) of ``n`` items, shuffled every epoch by a function of (seed, epoch).
 
     The last incomplete batch is dropped, unless all items together are fewer than ``size``.
     """

@@ -1,4 +1,4 @@
-"""What a dataset is: class names, and train, validation and test items with their content hashes."""
+"""What a dataset is: class names, and train, validation and test items with content hashes."""
 
 import io
 import zipfile
@@ -15,7 +15,7 @@ SPLITS = ("train", "val", "test")
 
 
 class Item(NamedTuple):
-    """One image: its path inside the dataset's image folder, its label, the SHA-256 of its bytes."""
+    """One image: its path inside the dataset's image folder, its label, the SHA-256 of its file."""
 
     image: str
     label: int
@@ -158,7 +158,7 @@ def decode(content: bytes, place: str) -> Image.Image:
 
 def _eight_bits(image: Image.Image) -> Image.Image:
     """A 16- or 32-bit grey image scaled to 8 bits (Pillow's convert would cut, not scale)."""
-    low, high = image.getextrema()
+    _, high = image.getextrema()
     top = 65535 if isinstance(high, int) and high > 255 else 255
     return image.point(lambda value: value * (255 / top)).convert("L")
 

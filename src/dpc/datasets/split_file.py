@@ -1,6 +1,6 @@
 """Datasets on disk in CoOp's layout: a split file beside a folder of images, both left as they are.
 
-The split file is JSON: {"train" | "val" | "test": [[path inside the folder, label, class name], …]}.
+The split file is JSON: {"train" | "val" | "test": [[path in the folder, label, class name], …]}.
 """
 
 import json

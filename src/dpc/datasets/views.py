@@ -86,5 +86,5 @@ def draw_crop(size: tuple[int, int], sha256: str, index: int, params: View) -> C
 
 def _normalised(image: Image.Image, form: InputFormat) -> np.ndarray:
     pixels = np.asarray(image, dtype=np.float32) / np.float32(255)
-    mean, std = np.float32(form.mean), np.float32(form.std)
+    mean, std = np.array(form.mean, np.float32), np.array(form.std, np.float32)
     return np.ascontiguousarray(((pixels - mean) / std).transpose(2, 0, 1))

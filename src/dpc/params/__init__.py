@@ -1,1 +1,1 @@
-"""Typed parameters: one definition for validation, for the comments of params.yaml and for its docs."""
+"""Typed parameters: one definition for validation, for params.yaml's comments and for the docs."""

@@ -16,6 +16,7 @@ from typing import Any
 from dpc.params.sections import Params
 
 Description = dict[str, Any]
+ANY = {"kind": "any"}
 LEAVES = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}
 
 
@@ -60,7 +61,9 @@ def _describe_field(hint: Any, f: dataclasses.Field) -> Description:
         return {"kind": "list", "type": typing.get_args(hint)[0].__name__} | common
     if origin is dict:
         value = typing.get_args(hint)[1]
-        inner = describe(value) if dataclasses.is_dataclass(value) else {"kind": "any"}
+        inner = (
+            describe(value) if isinstance(value, type) and dataclasses.is_dataclass(value) else ANY
+        )
         return {"kind": "mapping", "value": inner} | common
     return {"kind": "leaf", "type": hint.__name__} | common
 
@@ -91,7 +94,8 @@ def backbone_description(module: str, attribute: str, cache: Path | None) -> Des
             remembered.unlink(missing_ok=True)  # cut off while it was written: made anew below
     from dpc.backbones import resolve
 
-    description = describe(resolve(f"{module}:{attribute}").Params)
+    backbone: Any = resolve(f"{module}:{attribute}")
+    description = describe(backbone.Params)
     if remembered is not None:
         from dpc.files import write_atomically
 

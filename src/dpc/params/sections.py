@@ -1,6 +1,7 @@
 """The sections of params.yaml, typed; every number of an experiment has its one place here."""
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from dpc.params.fields import param
 
@@ -213,7 +214,7 @@ class Params:
     data: Data = field(default_factory=Data, metadata={"doc": "Images, shots and views."})
     clip: ClipParams = field(default_factory=ClipParams, metadata={"doc": "The frozen CLIP."})
     optimizer: Optimizer = field(default_factory=Optimizer, metadata={"doc": "SGD."})
-    backbones: dict[str, object] = field(
+    backbones: dict[str, Any] = field(
         default_factory=dict,
         metadata={"doc": "Prompt learners, one block each: how they start and how they are tuned."},
     )

@@ -1,1 +1,1 @@
-"""Stages: read inputs, make one library call, write atomically. Both engines and the CLI run them."""
+"""Stages: read inputs, make one library call, write atomically; engines and CLI run them alike."""

@@ -70,8 +70,13 @@ def fresh(job: Job) -> bool:
 
 
 def _training(
-    stage: str, params: Params, layout: Layout, dataset: str, backbone: str,
-    seeds: Sequence[int], chosen: Selection,
+    stage: str,
+    params: Params,
+    layout: Layout,
+    dataset: str,
+    backbone: str,
+    seeds: Sequence[int],
+    chosen: Selection,
 ) -> Iterator[Job]:
     for seed in seeds:
         if stage == "finetune":
@@ -84,8 +89,12 @@ def _training(
 
 
 def _evaluations(
-    params: Params, layout: Layout, dataset: str, chosen: Selection,
-    backbones: Sequence[str], seeds: Sequence[int],
+    params: Params,
+    layout: Layout,
+    dataset: str,
+    chosen: Selection,
+    backbones: Sequence[str],
+    seeds: Sequence[int],
 ) -> Iterator[Job]:
     for method in methods(params):
         wanted = chosen.budget is None or chosen.budget == method.budget

@@ -1,4 +1,4 @@
-"""`dpc prepare`: a dataset's class names, splits and content hashes; embedded images are rendered."""
+"""`dpc prepare`: a dataset's class names, splits and hashes; embedded images are rendered."""
 
 import importlib
 import io

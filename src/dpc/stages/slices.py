@@ -1,12 +1,13 @@
 """Slices: for each kind of work, exactly the parameters it reads and the version of its code.
 
-A slice is a small JSON file that is rewritten only when its content changes. Its hash tells DVC, its
-time tells Snakemake, and its values are part of the store's key: one mechanism for all three.
+A slice is a small JSON file that is rewritten only when its content changes. Its hash tells DVC,
+its time tells Snakemake, and its values are part of the store's key: one mechanism for all three.
 """
 
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,19 +25,19 @@ Slice = dict[str, Any]
 def all_slices(params: Params) -> dict[str, Callable[[], Slice]]:
     """Every slice of the grid, by name; made when called."""
     found: dict[str, Callable[[], Slice]] = {
-        "features": lambda: features(params),
-        "shots": lambda: shots(params),
-        "report": lambda: report(params),
+        "features": partial(features, params),
+        "shots": partial(shots, params),
+        "report": partial(report, params),
     }
     for dataset in params.run.datasets:
-        found[f"prepare.{dataset}"] = lambda dataset=dataset: prepare(params, dataset)
+        found[f"prepare.{dataset}"] = partial(prepare, params, dataset)
     for backbone in params.run.backbones:
-        found[f"tune.{backbone}"] = lambda b=backbone: tune(params, b)
-        found[f"finetune.{backbone}"] = lambda b=backbone: finetune(params, b)
+        found[f"tune.{backbone}"] = partial(tune, params, backbone)
+        found[f"finetune.{backbone}"] = partial(finetune, params, backbone)
     for backbone in params.run.budget:
-        found[f"budget.{backbone}"] = lambda b=backbone: budget(params, b)
+        found[f"budget.{backbone}"] = partial(budget, params, backbone)
     for method in methods(params):
-        found[f"evaluate.{method.name}"] = lambda m=method: evaluate(params, m)
+        found[f"evaluate.{method.name}"] = partial(evaluate, params, method)
     return found
 
 
@@ -69,7 +70,9 @@ def prepare(params: Params, dataset: str) -> Slice:
 
     if dataset in EMBEDDED:
         read = {"split_by": params.data.split_by, "test_cap": params.data.test_cap}
-        return _slice(read, "dpc.stages.prepare", "dpc.datasets.icons", sources=icons.sources(dataset))
+        return _slice(
+            read, "dpc.stages.prepare", "dpc.datasets.icons", sources=icons.sources(dataset)
+        )
     place = asdict(params.data.on_disk[dataset]) | {"root": params.data.root}
     sources = split_file.sources(dataset, params)
     return _slice(place, "dpc.stages.prepare", "dpc.datasets.split_file", sources=sources)
@@ -134,7 +137,9 @@ def report(params: Params) -> Slice:
     return _slice(as_dict(params), "dpc.stages.report")
 
 
-def _slice(values: Mapping[str, Any], *roots: str, sources: Mapping[str, str] | None = None) -> Slice:
+def _slice(
+    values: Mapping[str, Any], *roots: str, sources: Mapping[str, str] | None = None
+) -> Slice:
     found: Slice = {"params": dict(values), "code": code_version(*roots)}
     return found | ({"sources": dict(sources)} if sources is not None else {})
 
