@@ -61,9 +61,11 @@ lint: $(READY)
 	echo "$$check"; $$check || status=1; done; exit $$status
 
 lock:
-	@$(FIND_PYTHON); "$$python" -m venv .cache/lock
+	@$(FIND_PYTHON); "$$python" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || \
+	{ echo "the lock is made with Python 3.11: make lock PYTHON=/path/to/python3.11" >&2; exit 1; }; \
+	"$$python" -m venv .cache/lock
 	.cache/lock/bin/python -m pip install --quiet pip-tools
-	CUSTOM_COMPILE_COMMAND="make lock" .cache/lock/bin/pip-compile $(UPGRADE) --generate-hashes \
+	CUSTOM_COMPILE_COMMAND="make lock   (on Linux x86_64, with CPython 3.11)" .cache/lock/bin/pip-compile $(UPGRADE) --generate-hashes \
 		--extra test --build-deps-for editable --allow-unsafe --strip-extras \
 		--no-emit-index-url --no-emit-find-links --no-emit-trusted-host \
 		--output-file requirements.lock pyproject.toml
