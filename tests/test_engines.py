@@ -92,7 +92,9 @@ def test_an_edit_reruns_what_reads_it_and_nothing_else(built, tmp_path, engine, 
         assert "Nothing to be done" in tree.snakemake().stderr
 
     tree.edit("    lr: 0.01", "    lr: 0.0035")
-    assert after(CELLS | {"report"}, "backbones.coop.lr back again") == set()
+    ran, worked = tree.build(engine)
+    assert worked == set()
+    assert ran == (CELLS | {"report"} if engine == "snakemake" else set())  # DVC's own cache
 
     tree.append("src/dpc/report/words.py", "\n# a note\n")
     after({"report"}, "code of the report")

@@ -31,6 +31,7 @@ PLUMBING = (
     "dpc.progress",
     "dpc.provenance",
     "dpc.stages",
+    "dpc.stages.checkpoints",
     "dpc.stages.cells",
     "dpc.stages.layout",
     "dpc.stages.runner",
@@ -52,14 +53,16 @@ def code_version(*roots: str) -> str:
 
 
 def closure(roots: Iterable[str]) -> set[str]:
-    """Every module of this package that ``roots`` import, directly or through others."""
+    """Every module of this package that ``roots`` import, directly or through others; the walk
+    ends at plumbing."""
     found: set[str] = set()
     waiting = list(roots)
     while waiting:
         module = waiting.pop()
         if module not in found and module_path(module) is not None:
             found.add(module)
-            waiting += _imports(module)
+            # What plumbing imports, it carries around: a stage that uses it imports it itself.
+            waiting += [] if _is_plumbing(module) else _imports(module)
     return found
 
 

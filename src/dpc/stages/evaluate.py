@@ -61,7 +61,7 @@ def evaluate(
     """
     import torch
 
-    from dpc.stages.compute import clip_for
+    from dpc.stages.frozen import clip_for
 
     clip = clip_for(params)
     with torch.no_grad():
@@ -116,7 +116,11 @@ def selected(curves: Mapping[str, Any], row: Mapping[str, Any]) -> dict[str, Any
 def training_facts(method: Method, inputs: Mapping[str, Artifact]) -> dict[str, Any]:
     """Losses an epoch, images and steps of what was trained for this row, both stages added."""
     facts: dict[str, Any] = {
-        "history": None, "images_seen": 0, "steps": 0, "pairs_per_step": None, "learned": {},
+        "history": None,
+        "images_seen": 0,
+        "steps": 0,
+        "pairs_per_step": None,
+        "learned": {},
     }
     if "tuned" in inputs:
         tuned = inputs["tuned"].results
@@ -136,7 +140,7 @@ class _Models:
     def __init__(
         self, params: Params, method: Method, clip: "Clip", inputs: Mapping[str, Artifact]
     ):
-        from dpc.stages.compute import new_backbone, saved_backbone, tensors
+        from dpc.stages.states import new_backbone, saved_backbone, tensors
 
         self._clip, self._inputs, self._dpc = clip, inputs, params.dpc
         if "tuned" in inputs:

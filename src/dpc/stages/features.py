@@ -28,6 +28,7 @@ def test_job(params: Params, layout: Layout, dataset: str) -> Job:
     def make(inputs: Mapping[str, Artifact], key: str) -> Made:
         manifest = Manifest.from_json(inputs["manifest"].results)
         cut = halves(manifest.splits["train"])
+        _warn_of_unknown_words(params, manifest)
         tensors: dict[str, np.ndarray] = {}
         for half, labels in (("base", cut.base), ("new", cut.new)):
             items = subset(manifest.splits["test"], labels)
@@ -95,6 +96,21 @@ def shots_job(params: Params, layout: Layout, dataset: str, seed: int) -> Job:
     )
 
 
+def _warn_of_unknown_words(params: Params, manifest: Manifest) -> None:
+    """The embedded CLIP learned few words: a class whose name it never saw means nothing to it."""
+    from dpc.clip.sentences import sentence
+    from dpc.progress import LOG
+    from dpc.stages.frozen import clip_for
+
+    unknown = clip_for(params).unknown_words([sentence("{}", n) for n in manifest.classnames])
+    if unknown:
+        LOG.warning(
+            "%s: this CLIP never learned %s; text features of such classes mean nothing",
+            manifest.dataset,
+            ", ".join(repr(word) for word in unknown),
+        )
+
+
 class _Encoder:
     """Encodes images of one dataset, in large batches."""
 
@@ -107,7 +123,7 @@ class _Encoder:
     def plain(self, items: Sequence[Item]) -> "np.ndarray":
         """Features (N, d) of the images as a test sees them."""
         from dpc.datasets.views import test_view
-        from dpc.stages.compute import clip_for, input_format
+        from dpc.stages.frozen import clip_for, input_format
 
         form = input_format(clip_for(self._params))
         with Images(self._manifest, self._folder) as images:
@@ -116,7 +132,7 @@ class _Encoder:
     def views(self, items: Sequence[Item]) -> "np.ndarray":
         """Features (N, V, d) of V augmented views of each image."""
         from dpc.datasets.views import draw_crop, train_view
-        from dpc.stages.compute import clip_for, input_format
+        from dpc.stages.frozen import clip_for, input_format
 
         form, params = input_format(clip_for(self._params)), self._params.data.views
         with Images(self._manifest, self._folder) as images:
@@ -137,7 +153,7 @@ class _Encoder:
 
         from dpc.clip.features import encode_images
         from dpc.progress import track
-        from dpc.stages.compute import clip_for
+        from dpc.stages.frozen import clip_for
 
         clip = clip_for(self._params)
         if total == 0:

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from dpc.artifacts import Artifact
 from dpc.params.load import require_dataset
@@ -9,6 +10,9 @@ from dpc.params.sections import Params
 from dpc.stages import slices
 from dpc.stages.layout import Layout
 from dpc.stages.runner import Job, Made, device_of
+
+if TYPE_CHECKING:
+    from dpc.collaboration.recipe import Finetuning
 
 
 def job(params: Params, layout: Layout, dataset: str, backbone: str, seed: int) -> Job:
@@ -21,7 +25,9 @@ def job(params: Params, layout: Layout, dataset: str, backbone: str, seed: int) 
         from dpc.backbones.base import make_task
         from dpc.clip.views import FrozenBank
         from dpc.collaboration.finetune import finetune
-        from dpc.stages.compute import Checkpoint, arrays, clip_for, saved_backbone, tensors
+        from dpc.stages.checkpoints import Checkpoint
+        from dpc.stages.frozen import clip_for
+        from dpc.stages.states import arrays, saved_backbone, tensors
 
         clip = clip_for(params)
         shots = tensors(inputs["shots"])
@@ -35,8 +41,14 @@ def job(params: Params, layout: Layout, dataset: str, backbone: str, seed: int) 
         checkpoint = Checkpoint(key, time.monotonic)
         with torch.enable_grad():
             parallel, statistics = finetune(
-                task, tuned, bank, stage_two_recipe(params), seed,
-                checkpoint.save, checkpoint.load(), pool,
+                task,
+                tuned,
+                bank,
+                stage_two_recipe(params),
+                seed,
+                checkpoint.save,
+                checkpoint.load(),
+                pool,
             )
         checkpoint.done()
         results = {
@@ -65,7 +77,7 @@ def job(params: Params, layout: Layout, dataset: str, backbone: str, seed: int) 
     )
 
 
-def stage_two_recipe(params: Params):
+def stage_two_recipe(params: Params) -> "Finetuning":
     """The recipe of stage two out of the blocks ``dpc`` and ``optimizer``."""
     from dpc.collaboration.recipe import Finetuning
 

@@ -11,6 +11,7 @@ from typing import Any
 from dpc import artifacts
 from dpc.artifacts import Artifact
 from dpc.devices import device_kind
+from dpc.errors import TrainingError
 from dpc.files import digest, write_atomically
 from dpc.params.sections import Params
 from dpc.progress import LOG
@@ -72,7 +73,10 @@ def run(job: Job, store: Store | None = None) -> bool:
     key = digest(artifacts.canonical(provenance))
     entry = store.take(key, job.outputs)
     if entry is None:
-        made = job.make(inputs, key)
+        try:
+            made = job.make(inputs, key)
+        except TrainingError as problem:
+            raise TrainingError(f"{job.title}: {problem}") from None
         files = {name: _encoded(name, value, provenance) for name, value in made.items()}
         store.put(key, files, library_versions())
         if store.take(key, job.outputs) is None:

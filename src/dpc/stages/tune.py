@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from dpc.artifacts import Artifact
 from dpc.params.load import require_dataset
@@ -9,6 +10,9 @@ from dpc.params.sections import Params
 from dpc.stages import slices
 from dpc.stages.layout import Layout
 from dpc.stages.runner import Job, Made, device_of
+
+if TYPE_CHECKING:
+    from dpc.backbones.recipe import Recipe
 
 
 def job(
@@ -27,7 +31,9 @@ def job(
         from dpc.backbones.base import make_task
         from dpc.backbones.tuning import tune
         from dpc.clip.views import FrozenBank
-        from dpc.stages.compute import Checkpoint, arrays, clip_for, new_backbone, tensors
+        from dpc.stages.checkpoints import Checkpoint
+        from dpc.stages.frozen import clip_for
+        from dpc.stages.states import arrays, new_backbone, tensors
 
         clip = clip_for(params)
         shots = tensors(inputs["shots"])
@@ -38,9 +44,7 @@ def job(
         recipe = stage_one_recipe(params, backbone, len(classnames), budget)
         checkpoint = Checkpoint(key, time.monotonic)
         with torch.enable_grad():
-            history = tune(
-                task, module, bank, recipe, seed, checkpoint.save, checkpoint.load()
-            )
+            history = tune(task, module, bank, recipe, seed, checkpoint.save, checkpoint.load())
         checkpoint.done()
         steps = recipe.epochs * max(1, len(bank.labels) // recipe.batch)
         results = {
@@ -66,7 +70,7 @@ def job(
     )
 
 
-def stage_one_recipe(params: Params, backbone: str, classes: int, budget: bool):
+def stage_one_recipe(params: Params, backbone: str, classes: int, budget: bool) -> "Recipe":
     """The recipe of stage one, prolonged to the budget of both stages where asked."""
     from dpc.backbones.recipe import Recipe
 

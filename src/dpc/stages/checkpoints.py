@@ -1,0 +1,55 @@
+"""Where an interrupted training goes on."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from dpc import artifacts
+from dpc.artifacts import Artifact
+from dpc.backbones.tuning import Progress
+from dpc.errors import DpcError
+from dpc.files import write_atomically
+from dpc.stages.states import arrays, tensors
+
+CHECKPOINTS = Path(".cache/checkpoints")
+CHECKPOINT_SECONDS = 15.0
+
+
+class Checkpoint:
+    """Progress of one training, kept by the key of its work until that is done.
+
+    It lies neither among the outputs nor among the inputs, since both engines delete a stage's
+    outputs before they run it.
+    """
+
+    def __init__(self, key: str, clock: Callable[[], float]):
+        self.path = CHECKPOINTS / f"{key}.safetensors"
+        self._clock = clock
+        self._last = clock()
+
+    def load(self) -> Progress | None:
+        """Where an interrupted run stopped; a damaged file is as good as none."""
+        try:
+            saved = artifacts.read(self.path)
+        except DpcError:
+            return None
+        return Progress(
+            epoch=saved.results["epoch"],
+            tensors=tensors(saved, "state/"),
+            momentum=tensors(saved, "momentum/"),
+            history=dict(saved.results["history"]),
+        )
+
+    def save(self, progress: Progress) -> None:
+        """Keep ``progress``, at most every few seconds."""
+        now = self._clock()
+        if now - self._last < CHECKPOINT_SECONDS:
+            return
+        self._last = now
+        state = {f"state/{name}": value for name, value in progress.tensors.items()}
+        state |= {f"momentum/{name}": value for name, value in progress.momentum.items()}
+        results = {"epoch": progress.epoch, "history": progress.history}
+        write_atomically(self.path, artifacts.encode(Artifact(arrays(state), results)))
+
+    def done(self) -> None:
+        """The work is finished: forget it."""
+        self.path.unlink(missing_ok=True)

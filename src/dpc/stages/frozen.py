@@ -1,0 +1,35 @@
+"""The frozen CLIP of an experiment, loaded once a process; torch is set up alike everywhere."""
+
+from functools import cache
+
+import torch
+
+from dpc.clip.model import Clip
+from dpc.clip.spec import ClipSpec
+from dpc.datasets.views import InputFormat
+from dpc.params.sections import Params
+from dpc.stages.slices import clip_spec
+
+
+def clip_for(params: Params) -> Clip:
+    """The frozen CLIP of an experiment; loaded once a process, torch made deterministic first.
+
+    Raises:
+        DpcError: weights that are missing, truncated or of another shape.
+    """
+    return _load(clip_spec(params), params.run.threads)
+
+
+@cache
+def _load(spec: ClipSpec, threads: int) -> Clip:
+    from dpc.clip.load import load
+
+    torch.set_num_threads(threads)
+    torch.use_deterministic_algorithms(True)
+    return load(spec)
+
+
+def input_format(clip: Clip) -> InputFormat:
+    """How images must look for a CLIP."""
+    mean, std = tuple(clip.mean), tuple(clip.std)
+    return InputFormat(clip.image_size, mean, std, clip.interpolation)  # type: ignore[arg-type]
