@@ -1,4 +1,4 @@
-"""`dpc features`: frozen CLIP features, of the test images once and of each seed's training views."""
+"""`dpc features`: frozen CLIP features of the test images, and of each seed's training views."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
@@ -80,7 +80,9 @@ def shots_job(params: Params, layout: Layout, dataset: str, seed: int) -> Job:
             tensors["pool.labels"] = _labels(pool)
         results = {
             "classnames": [manifest.classnames[label] for label in base],
-            "draw": digest(artifacts.canonical([list(item) for item in (*drawn.train, *drawn.val)])),
+            "draw": digest(
+                artifacts.canonical([list(item) for item in (*drawn.train, *drawn.val)])
+            ),
         }
         return {"shots.safetensors": Artifact(tensors, results)}
 
