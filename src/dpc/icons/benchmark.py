@@ -51,7 +51,7 @@ DATASETS: dict[str, IconDataset] = {
     "icons-remix": IconDataset(("remix",), 12),
     "icons-bootstrap": IconDataset(("bootstrap",), 12),
     "icons-fluent": IconDataset(("fluent",), 16),
-    "icons-many": IconDataset(("tabler", "phosphor", "remix"), 12),
+    "icons-many": IconDataset(("tabler", "phosphor", "remix", "fluent"), 16),
 }
 
 

@@ -21,7 +21,7 @@ from dpc.training import epoch_generator, train
 
 START_SCALE = 20.0
 RARE = 0.5  # images are drawn in proportion to (images of their head) ** -RARE
-ALIGN = 2.0  # weight of the pull of one-word captions towards the word table
+ALIGN = 1.0  # weight of the pull of one-word captions towards the word table
 _IGNORED = -1e4  # logit of a pair that is neither positive nor negative
 _CHECKPOINT_EVERY = 10  # chunks
 
@@ -85,8 +85,9 @@ class CaptionTask:
     """Draws batches of captions and images, and scores them.
 
     A caption's positives are the images that carry all its words, for a one-word caption those
-    whose head it is, and whose style is the one it names. An image that merely carries the word,
-    or whose style is not known, is neither positive nor negative.
+    whose head it is (a caption that says "with a": all that carry the word), and whose style and
+    family are those it names. An image that merely carries the word, or whose style is not known,
+    is neither positive nor negative.
     """
 
     def __init__(self, corpus: Corpus, features: Tensor, table: Tensor, phase: CaptionPhase):
@@ -106,7 +107,9 @@ class CaptionTask:
             rows = torch.multinomial(self._weights, phase.images, generator=generator)
             view = torch.randint(phase.views, (len(rows),), generator=generator)
             captions = [
-                draw_caption(corpus.words[row], int(corpus.styles[row]), rng)
+                draw_caption(
+                    corpus.words[row], int(corpus.styles[row]), int(corpus.families[row]), rng
+                )
                 for row in rows[: phase.captions].tolist()
             ]
             yield captions, rows, self._features[rows, view]
@@ -118,15 +121,18 @@ class CaptionTask:
             said[row, [self._corpus.vocabulary[word] for word in caption.words]] = 1
         count = said.sum(1)
         carries = self._carried[rows] @ said.T >= count - 0.5
-        one_word = count == 1
+        head = (count == 1) & ~torch.tensor([caption.within for caption in captions])
         shows = said.T[self._heads[rows]] > 0.5
-        wanted = torch.tensor([caption.style for caption in captions])
+        style = torch.tensor([caption.style for caption in captions])
         styles = self._corpus.styles[rows][:, None]
-        positive = carries & (~one_word | shows) & ((wanted < 0) | (wanted == styles))
+        family = torch.tensor([caption.family for caption in captions])
+        right_family = (family < 0) | (family == self._corpus.families[rows][:, None])
+        right_style = (style < 0) | (style == styles)
+        positive = carries & (~head | shows) & right_style & right_family
         own = torch.arange(len(captions))
         positive[own, own] = True
-        other_style = (wanted >= 0) & (styles >= 0) & (wanted != styles)
-        return positive, carries & ~positive & ~other_style
+        other_style = (style >= 0) & (styles >= 0) & (style != styles)
+        return positive, carries & ~positive & ~other_style & right_family
 
     def losses(
         self, tower: CaptionTower, captions: list[Caption], rows: Tensor, images: Tensor
@@ -145,7 +151,10 @@ class CaptionTask:
         single = [
             (row, self._corpus.vocabulary[caption.words[0]])
             for row, caption in enumerate(captions)
-            if len(caption.words) == 1 and caption.style < 0
+            if len(caption.words) == 1
+            and not caption.within
+            and caption.style < 0
+            and caption.family < 0
         ]
         if single and ALIGN:
             own, word = torch.tensor(single).T

@@ -26,12 +26,14 @@ class Corpus:
         inks: (N, 64, 64) uint8.
         words: of each image, as its name has them, the head (what it shows) first.
         styles: (N,) int64, index into :data:`STYLE_NAMES`, −1 where it is not known.
+        families: (N,) int64, index into :data:`FAMILY_NAMES`.
         vocabulary: canonical word -> row, alphabetical.
     """
 
     inks: Tensor
     words: tuple[tuple[str, ...], ...]
     styles: Tensor
+    families: Tensor
     vocabulary: dict[str, int]
 
     def heads(self) -> Tensor:
@@ -47,6 +49,7 @@ class Corpus:
 
 
 STYLE_NAMES = tuple(STYLES)
+FAMILY_NAMES = tuple(name for name, item in FAMILIES.items() if item.role == "pretraining")
 
 
 def load_corpus() -> Corpus:
@@ -92,6 +95,7 @@ def make_corpus(
         torch.from_numpy(np.stack([drawing.ink for _, drawing in entries])),
         tuple(words for words, _ in entries),
         torch.tensor([_style_row(drawing) for _, drawing in entries]),
+        torch.tensor([FAMILY_NAMES.index(drawing.family) for _, drawing in entries]),
         {word: row for row, word in enumerate(vocabulary)},
     )
 

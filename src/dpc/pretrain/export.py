@@ -17,8 +17,8 @@ EMBEDDING = "token_embedding.weight"
 def export(model: CLIP, rows: Tensor, item: Recipe, folder: Path, name: str) -> Path:
     """Write ``name.safetensors`` (fp16) and ``name.json`` (open_clip's config); the former's path.
 
-    ``token_embedding.weight`` (49408, d_t) is stored as ``token_rows`` (R,) int64, the token ids that
-    were trained, and ``token_embedding_rows`` (R, d_t), their embeddings; all others are 0.
+    ``token_embedding.weight`` (49408, d_t) is stored as ``token_rows`` (R,) int64, the ids of the
+    trained tokens, and ``token_embedding_rows`` (R, d_t), their embeddings; all others are 0.
     """
     state = model.state_dict()
     embedding = state.pop(EMBEDDING)
