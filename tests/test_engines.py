@@ -103,20 +103,20 @@ def test_an_edit_reruns_what_reads_it_and_nothing_else(built, tmp_path, engine, 
     worked = after({"finetune", "evaluate", "report"}, "code of the loss")
     assert {title.split()[0] for title in worked} == {"finetune"}  # same numbers: nothing to test
 
-    tree.edit("seeds: [1, 2]", "seeds: [1, 2, 3]")
+    tree.edit("  - 1\n  - 2\n", "  - 1\n  - 2\n  - 3\n")
     worked = tree.build(engine)[1]
     assert worked
     assert all(title.endswith("seed 3") for title in worked)
 
-    tree.edit("seeds: [1, 2, 3]", "seeds: [1, 2]")
+    tree.edit("  - 1\n  - 2\n  - 3\n", "  - 1\n  - 2\n")
     assert after({"report"}, "a seed less") == set()
 
-    tree.edit("datasets: [icons-bootstrap]", "datasets: [icons-bootstrap, icons-remix]")
+    tree.edit("  - icons-bootstrap\n", "  - icons-bootstrap\n  - icons-remix\n")
     worked = tree.build(engine)[1]
     assert worked
     assert all("icons-remix" in title for title in worked)
 
-    tree.edit("datasets: [icons-bootstrap, icons-remix]", "datasets: [icons-bootstrap]")
+    tree.edit("  - icons-remix\n", "")
     assert after({"report"}, "a dataset less") == set()
     rows = json.loads((tree.root / "results/metrics.json").read_text())["rows"]
     assert {row["dataset"] for row in rows} == {"icons-bootstrap"}
@@ -189,6 +189,8 @@ def test_dvc_experiments_show_as_rows(built, tmp_path):
     tree.run("git", "add", "-A")
     tree.run("git", "commit", "-qm", "results")
     tree.run("dvc", "exp", "run", "-n", "heavier", "-S", "dpc.weight=0.3")
+    changed = tree.run("git", "diff", "--numstat", "params.yaml").stdout.split()
+    assert changed[:2] == ["1", "1"]  # one line: comments and order are left alone
     line = experiment_table_command()
     table = tree.run(*line, "--json").stdout
     assert "heavier" in table

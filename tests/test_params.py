@@ -54,7 +54,7 @@ def test_a_preset_is_complete_valid_and_says_what_it_is(name):
 def test_every_key_has_a_comment_above_it(smoke):
     text = render(smoke, description_for(smoke)).splitlines()
     for number, line in enumerate(text):
-        if line.strip() and not line.strip().startswith("#"):
+        if line.strip() and not line.strip().startswith(("#", "- ")):
             assert text[number - 1].strip().startswith("#"), line
 
 

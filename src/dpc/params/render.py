@@ -9,7 +9,7 @@ from dpc.params.check import allowed
 from dpc.params.schema import Description
 
 WIDTH = 96
-PLAIN = re.compile(r"^[A-Za-z][A-Za-z0-9_./-]*$")
+PLAIN = re.compile(r"^[A-Za-z](?:[A-Za-z0-9_./{} -]*[A-Za-z0-9_./}])?$")
 RESERVED = {"true", "false", "null", "yes", "no", "on", "off", "y", "n"}
 
 
@@ -35,6 +35,10 @@ def _section(values: Any, description: Description, depth: int, lines: list[str]
             for key, block in value.items():
                 lines.append(f"{pad}  {key}:")
                 _plain_block(block, depth + 2, lines)
+        elif isinstance(value, list) and value:
+            # As DVC writes lists: `dvc exp run -S` then changes one line and no other.
+            lines.append(f"{pad}{name}:")
+            lines.extend(f"{pad}- {scalar(item)}" for item in value)
         else:
             lines.append(f"{pad}{name}: {scalar(value)}")
 
