@@ -13,6 +13,14 @@ from tree import Tree
 
 pytestmark = pytest.mark.engine
 
+HEAVIER_LOSS = """
+
+_plain_loss = contrastive_loss
+
+
+def contrastive_loss(*arguments):
+    return 3.0 * _plain_loss(*arguments)
+"""
 CELLS = {"tune", "budget", "finetune", "evaluate", "evaluate_budget"}
 
 
@@ -99,8 +107,13 @@ def test_an_edit_reruns_what_reads_it_and_nothing_else(built, tmp_path, engine, 
     tree.append("src/dpc/report/words.py", "\n# a note\n")
     after({"report"}, "code of the report")
 
-    tree.append("src/dpc/collaboration/loss.py", "\n# a note\n")
+    tree.append("src/dpc/collaboration/loss.py", HEAVIER_LOSS)
     worked = after({"finetune", "evaluate", "report"}, "code of the loss")
+    assert {title.split()[0] for title in worked} == {"finetune", "evaluate"}
+    assert not any(title.startswith("evaluate icons-bootstrap coop seed") for title in worked)
+
+    tree.append("src/dpc/collaboration/loss.py", "# a note\n")
+    worked = tree.build(engine)[1]
     assert {title.split()[0] for title in worked} == {"finetune"}  # same numbers: nothing to test
 
     tree.edit("  - 1\n  - 2\n", "  - 1\n  - 2\n  - 3\n")

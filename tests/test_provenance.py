@@ -18,7 +18,11 @@ FOREIGN = {
     "dpc.stages.features": {"dpc.training", "dpc.collaboration.loss", "dpc.report.page"},
     "dpc.stages.tune": {"dpc.collaboration.loss", "dpc.report.page", "dpc.icons.benchmark"},
     "dpc.stages.finetune": {"dpc.report.page", "dpc.evaluation.accuracy"},
-    "dpc.stages.evaluate": {"dpc.collaboration.loss", "dpc.collaboration.finetune", "dpc.report.page"},
+    "dpc.stages.evaluate": {
+        "dpc.collaboration.loss",
+        "dpc.collaboration.finetune",
+        "dpc.report.page",
+    },
     "dpc.stages.report": {"dpc.training", "dpc.clip.model", "dpc.collaboration.weighting"},
 }
 

@@ -10,8 +10,8 @@ import pytest
 from PIL import Image, ImageDraw
 
 from dpc import artifacts
-from dpc.clip.spec import WEIGHTS_FOLDER
 from dpc.cli import main
+from dpc.clip.spec import WEIGHTS_FOLDER
 from dpc.params.load import description_for, preset
 from dpc.params.render import render
 from dpc.stages import checkpoints
@@ -250,7 +250,11 @@ def test_verify_names_what_is_stale(tree, capsys):
 
 def test_an_unknown_dataset_names_the_nearest(tree, capsys):
     refused(
-        capsys, "dataset 'shape' does not exist; did you mean shapes?", "prepare", "--dataset", "shape"
+        capsys,
+        "dataset 'shape' does not exist; did you mean shapes?",
+        "prepare",
+        "--dataset",
+        "shape",
     )
 
 

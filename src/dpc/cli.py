@@ -182,6 +182,18 @@ def _run_stage(options: argparse.Namespace) -> None:
                 run(job)
     for job in jobs(options.stage, params, layout, chosen):
         run(job)
+        if options.stage == "evaluate":
+            _say_row(job.outputs["row.safetensors"])
+
+
+def _say_row(path: Path) -> None:
+    from dpc import artifacts
+    from dpc.evaluation.statistics import harmonic_mean
+    from dpc.progress import LOG
+
+    row = artifacts.read(path).results
+    base, new = row["base"], row["new"]
+    LOG.info("  base %.2f, new %.2f, H %.2f", base, new, harmonic_mean(base, new))
 
 
 def _default_root(overrides: Sequence[str]) -> Path:
