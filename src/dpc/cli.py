@@ -91,20 +91,10 @@ def _add_stage(commands: Commands, common: argparse.ArgumentParser, stage: str, 
         part.add_argument("--only-shots", action="store_true", help="only the training views")
     if stage in ("tune", "evaluate"):
         part = command.add_mutually_exclusive_group()
+        only, others = "only the run prolonged to the images of both stages", "all but that run"
+        part.add_argument("--budget", action="store_true", default=None, help=only)
         part.add_argument(
-            "--budget",
-            dest="budget",
-            action="store_const",
-            const=True,
-            default=None,
-            help="only the run prolonged to the images of both stages",
-        )
-        part.add_argument(
-            "--no-budget",
-            dest="budget",
-            action="store_const",
-            const=False,
-            help="all but the prolonged run",
+            "--no-budget", dest="budget", action="store_false", default=None, help=others
         )
     command.add_argument("--out", type=Path, help="result folder (default: results, or scratch)")
     command.add_argument("overrides", nargs="*", help="parameters in Hydra's syntax: dpc.lr=0.01")
