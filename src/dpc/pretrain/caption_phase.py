@@ -21,7 +21,7 @@ from dpc.training import epoch_generator, train
 
 START_SCALE = 20.0
 RARE = 0.5  # images are drawn in proportion to (images of their head) ** -RARE
-ALIGN = 1.0  # weight of the pull of one-word captions towards the word table
+ALIGN = 1.0  # weight of the pull of captions of a head alone towards the word table
 _IGNORED = -1e4  # logit of a pair that is neither positive nor negative
 _CHECKPOINT_EVERY = 10  # chunks
 
@@ -137,7 +137,7 @@ class CaptionTask:
     def losses(
         self, tower: CaptionTower, captions: list[Caption], rows: Tensor, images: Tensor
     ) -> dict[str, Tensor]:
-        """Symmetric soft cross-entropy, and the pull of one-word captions to the word table."""
+        """Symmetric soft cross-entropy, and the pull of heads to the word table."""
         texts = tower([caption.text for caption in captions])
         positive, ignored = self.pairs(captions, rows)
         scale = tower.logit_scale.exp().clamp(max=100.0)
@@ -151,10 +151,7 @@ class CaptionTask:
         single = [
             (row, self._corpus.vocabulary[caption.words[0]])
             for row, caption in enumerate(captions)
-            if len(caption.words) == 1
-            and not caption.within
-            and caption.style < 0
-            and caption.family < 0
+            if len(caption.words) == 1 and caption.main
         ]
         if single and ALIGN:
             own, word = torch.tensor(single).T

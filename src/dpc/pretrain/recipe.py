@@ -26,7 +26,7 @@ class WordPhase:
 class CaptionPhase:
     """The text tower learns captions against cached image features."""
 
-    steps: int = 3_000
+    steps: int = 2_000
     captions: int = 128
     images: int = 768
     views: int = 5
