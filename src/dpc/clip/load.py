@@ -1,7 +1,6 @@
 """From a :class:`~dpc.clip.spec.ClipSpec` to a :class:`~dpc.clip.model.Clip`."""
 
 import contextlib
-import difflib
 import json
 import logging
 from collections.abc import Iterator
@@ -16,8 +15,17 @@ from open_clip.tokenizer import SimpleTokenizer
 from torch import nn
 
 from dpc.clip.model import Clip
-from dpc.clip.spec import ClipSpec, check_spec, config_file, random_seed, weights_file
+from dpc.clip.spec import (
+    ClipSpec,
+    architecture,
+    check_activation,
+    check_spec,
+    config_file,
+    random_seed,
+    weights_file,
+)
 from dpc.clip.weights_io import fill, openai_models, read_weights
+from dpc.devices import device_kind
 from dpc.errors import DpcError
 
 OPENAI_PREPROCESS = {"mean": OPENAI_DATASET_MEAN, "std": OPENAI_DATASET_STD}
@@ -25,6 +33,10 @@ OPENAI_PREPROCESS = {"mean": OPENAI_DATASET_MEAN, "std": OPENAI_DATASET_STD}
 
 def load(spec: ClipSpec, shortcuts: bool = True) -> Clip:
     """The frozen CLIP that ``spec`` names, on its device.
+
+    Images are prepared as open_clip's table says of a tag, as the json beside it says of a local
+    model "icons", and for every other local file with OpenAI's mean and std, bicubic: what nearly
+    all CLIPs of these architectures were trained with.
 
     Raises:
         DpcError: a name that is not known, a pair of model and weights that does not fit, a
@@ -39,18 +51,32 @@ def load(spec: ClipSpec, shortcuts: bool = True) -> Clip:
         mean=preprocess["mean"],
         std=preprocess["std"],
         interpolation=preprocess.get("interpolation", "bicubic"),
-        resize_mode=preprocess.get("resize_mode", "shortest"),
         precision=spec.precision,
         shortcuts=shortcuts,
     )
 
 
 def resolve_device(name: str) -> torch.device:
-    """The device of "auto", "cpu" or "cuda"; auto takes CUDA where there is one."""
+    """The device of "auto", "cpu" or "cuda"; auto takes CUDA where there is one.
+
+    Raises:
+        DpcError: CUDA is asked for and cannot be used, or torch and the driver do not agree on
+            whether it is there: keys of results go by the driver, so auto would name the wrong one.
+    """
     available = torch.cuda.is_available()
     if name == "cuda" and not available:
         raise DpcError("clip.device is 'cuda' and no CUDA device can be used here: take 'auto'")
-    return torch.device("cuda" if available and name != "cpu" else "cpu")
+    device = torch.device("cuda" if available and name != "cpu" else "cpu")
+    shown = device_kind(name)
+    if device.type != shown:
+        reason = (
+            "the driver shows a CUDA device that this torch cannot use (it is built for the CPU, "
+            "or the driver is too old for it)"
+            if shown == "cuda"
+            else "torch finds a CUDA device that the driver does not show"
+        )
+        raise DpcError(f"clip.device is {name!r} and {reason}: write clip.device: {device.type}")
+    return device
 
 
 def build_model(model_cfg: dict[str, Any]) -> nn.Module:
@@ -67,7 +93,7 @@ def _build(spec: ClipSpec) -> tuple[nn.Module, dict[str, Any], dict[str, Any]]:
     if config_path is not None and path is not None:
         config, preprocess = _read_config(config_path)
         return _from_file(path, config), config, preprocess
-    config = _named_config(spec.model)
+    config = _named_config(architecture(spec.model))
     if seed is not None:
         with _seeded(seed):
             return build_model(config), config, OPENAI_PREPROCESS
@@ -78,6 +104,8 @@ def _build(spec: ClipSpec) -> tuple[nn.Module, dict[str, Any], dict[str, Any]]:
         raise DpcError(f"{path} holds OpenAI's {openai[0]}: write clip.model: {openai[0]}")
     if openai:
         config["quick_gelu"] = True  # OpenAI trained with it, whatever the architecture says
+    else:
+        check_activation(spec)
     return _from_file(path, config, archive=bool(openai)), config, OPENAI_PREPROCESS
 
 
@@ -91,21 +119,31 @@ def _from_file(path: Path, config: dict[str, Any], archive: bool = False) -> nn.
 def _read_config(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-        return content["model_cfg"], content["preprocess_cfg"]
-    except (json.JSONDecodeError, KeyError, TypeError) as problem:
+        config, preprocess = content["model_cfg"], content["preprocess_cfg"]
+        channels = len(preprocess["mean"]), len(preprocess["std"])
+    except (ValueError, KeyError, TypeError) as problem:
         raise DpcError(
-            f"{path}: expected json with 'model_cfg' and 'preprocess_cfg' ({problem!r})"
+            f"{path}: expected json with 'model_cfg' and 'preprocess_cfg', there 'mean' and 'std' "
+            f"({problem!r})"
         ) from problem
+    if channels != (3, 3):
+        raise DpcError(f"{path}: 'mean' and 'std' have {channels} values, expected 3 each")
+    _check_resize(preprocess, str(path))
+    return config, preprocess
+
+
+def _check_resize(preprocess: dict[str, Any], place: str) -> None:
+    """Images are resized by their shorter side and cropped, whatever the CLIP."""
+    mode = preprocess.get("resize_mode") or "shortest"
+    if mode != "shortest":
+        raise DpcError(
+            f"{place}: trained on images of resize_mode {mode!r}, and here they are prepared with "
+            "'shortest' (the shorter side resized, the centre cropped): take other weights"
+        )
 
 
 def _named_config(name: str) -> dict[str, Any]:
     config = open_clip.get_model_config(name)
-    if config is None:
-        near = difflib.get_close_matches(name, ["icons", *open_clip.list_models()], 3, 0.4)
-        raise DpcError(
-            f"clip.model is {name!r}, which open_clip does not know; near it: "
-            f"{', '.join(near) or 'nothing'}; the embedded model is 'icons'"
-        )
     foreign = {"hf_model_name", "hf_tokenizer_name"} & {
         key for key, value in config["text_cfg"].items() if value
     }
@@ -122,6 +160,7 @@ def _from_tag(
 ) -> tuple[nn.Module, dict[str, Any], dict[str, Any]]:
     check_pair(spec.model, spec.pretrained)
     preprocess = open_clip.get_pretrained_cfg(spec.model, spec.pretrained)
+    _check_resize(preprocess, f"weights {spec.pretrained!r} of {spec.model!r}")
     quick_gelu = bool(config.get("quick_gelu")) or is_openai(spec.pretrained)
     try:
         with _no_log_lines():

@@ -36,7 +36,8 @@ class Clip:
     Args:
         model: open_clip ``CLIP``, or ``CustomTextCLIP`` with CLIP's text tower.
         tokenizer: open_clip ``SimpleTokenizer``.
-        mean, std, interpolation, resize_mode: how images are prepared (see ``datasets``).
+        mean, std, interpolation: how images are prepared (see ``datasets``): the shorter side
+            resized, the centre cropped, normalised.
         precision: "fp32", or "bf16": the towers run under autocast; what they return is fp32.
         shortcuts: leave out work that cannot change a result (see :meth:`encode_text`).
 
@@ -51,7 +52,6 @@ class Clip:
         mean: Sequence[float],
         std: Sequence[float],
         interpolation: str = "bicubic",
-        resize_mode: str = "shortest",
         precision: str = "fp32",
         shortcuts: bool = True,
     ):
@@ -60,7 +60,6 @@ class Clip:
         self.mean = tuple(float(value) for value in mean)
         self.std = tuple(float(value) for value in std)
         self.interpolation = interpolation
-        self.resize_mode = resize_mode
         self.precision = precision
         self.shortcuts = shortcuts
         self._text = TextTower(model)

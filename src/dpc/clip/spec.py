@@ -1,17 +1,20 @@
 """Which CLIP: named, checked and identified without importing a deep-learning library."""
 
 import difflib
-import hashlib
 from dataclasses import dataclass
+from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 
 from dpc.errors import DpcError
+from dpc.hashes import remembered_sha256
 
 EMBEDDED_MODEL = "icons"
 EMBEDDED_WEIGHTS = "embedded"
 WEIGHTS_FOLDER = Path(__file__).parent / "weights"
 RANDOM_PREFIX = "random:"
 FILE_SUFFIXES = (".safetensors", ".pt", ".pth", ".bin")
+QUICK_GELU, GELU = "-quickgelu", "-gelu"
 PRECISIONS = ("fp32", "bf16")
 DEVICES = ("auto", "cpu", "cuda")
 
@@ -21,7 +24,10 @@ class ClipSpec:
     """A CLIP and how it runs.
 
     Attributes:
-        model: "icons" (the CLIP that comes with the package) or an open_clip model name.
+        model: "icons" (the CLIP that comes with the package) or an open_clip model name. Of an
+            architecture that open_clip has with either activation (``ViT-B-16`` and
+            ``ViT-B-16-quickgelu``), a local file needs the name that says which one it was
+            trained with: ``ViT-B-16-quickgelu`` or, for local files alone, ``ViT-B-16-gelu``.
         pretrained: "embedded", an open_clip pretrained tag, a local weights file, or
             "random:SEED" (untrained, for tests without download).
         precision: "fp32" or "bf16" (autocast around the towers; prompts stay fp32).
@@ -89,27 +95,77 @@ def check_spec(spec: ClipSpec) -> None:
             f"not {spec.pretrained!r}"
         )
     random_seed(spec)
+    _check_model(spec)
     for path in (weights_file(spec), config_file(spec)):
         if path is not None and not path.is_file():
             raise DpcError(f"{path}: no such file; it is named by clip.pretrained")
+    if spec.pretrained.endswith(".safetensors"):
+        check_activation(spec)  # other files may be OpenAI's archives, known by their hash
+
+
+def check_activation(spec: ClipSpec) -> None:
+    """Refuse a local file for an architecture that exists with GELU and with QuickGELU.
+
+    The tensors of both have the same names and shapes, so the wrong one loads and is only worse.
+
+    Raises:
+        DpcError: with the two names to choose from.
+    """
+    if weights_file(spec) is not None and f"{spec.model}{QUICK_GELU}" in architectures():
+        raise DpcError(
+            f"clip.model {spec.model!r} does not say which activation {spec.pretrained} was "
+            f"trained with: write {spec.model}{QUICK_GELU} (OpenAI's weights, DFN's, MetaCLIP's) "
+            f"or {spec.model}{GELU} (most others)"
+        )
+
+
+def architecture(model: str) -> str:
+    """open_clip's own name of ``clip.model``, which may end in ``-gelu`` for a local file."""
+    plain = model.removesuffix(GELU)
+    return plain if f"{plain}{QUICK_GELU}" in architectures() else model
+
+
+@cache
+def architectures() -> frozenset[str]:
+    """Names of open_clip's models: its configuration files, listed without importing it."""
+    found = find_spec("open_clip")
+    if found is None or found.origin is None:
+        raise DpcError("open_clip is not installed: pip install open_clip_torch")
+    folder = Path(found.origin).parent / "model_configs"
+    return frozenset(path.stem for path in folder.glob("*.json"))
 
 
 def weights_identity(spec: ClipSpec) -> dict[str, str | None]:
     """What decides the weights: model, pretrained, and the SHA-256 of each local file.
 
+    ``pretrained`` is "file" for a local file, which is known by its content, wherever it lies;
     ``sha256`` is None for a tag or a seed, where the name itself is the identity.
 
     Raises:
         DpcError: see :func:`check_spec`.
     """
     check_spec(spec)
-    identity: dict[str, str | None] = {"model": spec.model, "pretrained": spec.pretrained}
-    for key, path in (("sha256", weights_file(spec)), ("config_sha256", config_file(spec))):
-        identity[key] = None if path is None else file_sha256(path)
+    weights = weights_file(spec)
+    embedded = spec.pretrained == EMBEDDED_WEIGHTS
+    pretrained = spec.pretrained if embedded or weights is None else "file"
+    identity: dict[str, str | None] = {"model": spec.model, "pretrained": pretrained}
+    for key, path in (("sha256", weights), ("config_sha256", config_file(spec))):
+        identity[key] = None if path is None else remembered_sha256(path)
     return identity
 
 
-def file_sha256(path: Path) -> str:
-    """SHA-256 of a file, in hexadecimal."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+def _check_model(spec: ClipSpec) -> None:
+    if spec.model == EMBEDDED_MODEL:
+        return
+    name = architecture(spec.model)
+    if name not in architectures():
+        near = difflib.get_close_matches(name, [EMBEDDED_MODEL, *sorted(architectures())], 3, 0.4)
+        raise DpcError(
+            f"clip.model is {spec.model!r}, which open_clip does not know; near it: "
+            f"{', '.join(near) or 'nothing'}; the embedded model is {EMBEDDED_MODEL!r}"
+        )
+    if name != spec.model and weights_file(spec) is None:
+        raise DpcError(
+            f"clip.model {spec.model!r} says how a local weights file was trained, and "
+            f"clip.pretrained {spec.pretrained!r} names none: write clip.model: {name}"
+        )

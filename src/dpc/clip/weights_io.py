@@ -14,8 +14,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from dpc.clip.spec import file_sha256
 from dpc.errors import DpcError
+from dpc.files import sha256
 
 VOCABULARY = 49408  # of CLIP's own tokenizer
 # What OpenAI's archives hold beside the weights.
@@ -43,12 +43,15 @@ def read_weights(path: Path, archive: bool = False) -> dict[str, Tensor]:
 
 
 def openai_models(path: Path) -> list[str]:
-    """Names of the models whose published OpenAI file this is, by SHA-256; none for any other."""
+    """Names of the models whose published OpenAI file this is, by SHA-256; none for any other.
+
+    The file is hashed here and now: what a remembered hash says must never open an archive.
+    """
     if path.suffix == ".safetensors":
         return []
-    sha256 = file_sha256(path)
+    found = sha256(path)
     names = open_clip.list_pretrained_models_by_tag("openai")
-    return [name for name in names if f"/{sha256}/" in get_pretrained_url(name, "openai")]
+    return [name for name in names if f"/{found}/" in get_pretrained_url(name, "openai")]
 
 
 def fill(model: nn.Module, state: Mapping[str, Tensor], path: Path) -> None:
