@@ -1,5 +1,6 @@
 """The frozen CLIP of an experiment, loaded once a process; torch is set up alike everywhere."""
 
+import os
 from functools import cache
 
 import torch
@@ -24,6 +25,8 @@ def clip_for(params: Params) -> Clip:
 def _load(spec: ClipSpec, threads: int) -> Clip:
     from dpc.clip.load import load
 
+    # cuBLAS repeats itself only with a workspace of fixed size, which it reads when CUDA starts.
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.set_num_threads(threads)
     torch.use_deterministic_algorithms(True)
     return load(spec)
