@@ -11,7 +11,7 @@ from dpc.params.sections import Params
 
 
 def read(name: str, params: Params) -> Raw:
-    """Render a set of icons: black ink on white paper, 64 × 64, RGB.
+    """Render a set of icons: black ink on white paper, 64 × 64, grey.
 
     Raises:
         DpcError: an icon package is missing.
@@ -48,7 +48,7 @@ def sources(name: str) -> dict[str, str]:
 
 
 def _png(ink: np.ndarray) -> bytes:
-    paper = np.repeat((255 - ink)[:, :, None], 3, axis=2)
+    """Grey and not compressed: what a compressor makes depends on the zlib at hand."""
     file = io.BytesIO()
-    Image.fromarray(paper, "RGB").save(file, format="PNG", optimize=False)
+    Image.fromarray(255 - ink).save(file, format="PNG", compress_level=0)
     return file.getvalue()
