@@ -1,4 +1,4 @@
-"""The backbones by name, and the door for your own: ``module:Class``."""
+"""The backbones by name."""
 
 import difflib
 import importlib
@@ -20,10 +20,7 @@ def resolve(name: str) -> type:
     if ":" not in name and name not in BACKBONES:
         near = difflib.get_close_matches(name, BACKBONES, 1)
         hint = f" (did you mean {near[0]!r}?)" if near else ""
-        raise DpcError(
-            f"backbone {name!r} is not known{hint}: allowed are {', '.join(BACKBONES)}, "
-            "or module:Class for your own"
-        )
+        raise DpcError(f"backbone {name!r} is not known{hint}: allowed are {', '.join(BACKBONES)}")
     path = BACKBONES.get(name, name)
     module_name, _, class_name = path.partition(":")
     try:
