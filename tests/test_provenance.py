@@ -59,3 +59,63 @@ def test_the_version_follows_the_content_of_a_module(tmp_path, monkeypatch):
     after = code_version("dpc.stages.finetune"), code_version("dpc.stages.tune")
     assert after[0] != before[0]
     assert after[1] == before[1]
+
+
+@pytest.fixture()
+def outside(tmp_path, monkeypatch):
+    """A backbone in a package of its own, whose neighbours it imports in every way there is."""
+    files = {
+        "__init__": "",
+        "model": "import numpy\nfrom dpc.training import train\nfrom outside.layers import Layer\n"
+        "from . import near\nfrom .deep.inner import x\n",
+        "layers": "raise RuntimeError('reading imports runs nothing')\n",
+        "near": "def later():\n    import outside.late\n",
+        "late": "",
+        "deep/__init__": "from .. import above\n",
+        "deep/inner": "x = 1\n",
+        "above": "",
+        "foreign": "",
+    }
+    for name, text in files.items():
+        path = tmp_path / "outside" / f"{name}.py"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    monkeypatch.syspath_prepend(tmp_path)
+    return tmp_path / "outside"
+
+
+def test_an_outside_backbone_counts_with_its_neighbours(outside):
+    found = closure(["outside.model"])
+    own = {name for name in found if name.partition(".")[0] == "outside"}
+    names = ("model", "layers", "near", "late", "deep", "deep.inner", "above")
+    assert own == {"outside", *(f"outside.{name}" for name in names)}
+    assert "dpc.training" in found
+    assert not any(name.startswith("numpy") for name in found)
+    before = code_version("outside.model")
+    (outside / "foreign.py").write_text("x = 2\n")
+    assert code_version("outside.model") == before
+    (outside / "late.py").write_text("x = 2\n")
+    assert code_version("outside.model") != before
+
+
+def test_the_packages_own_modules_need_not_begin_a_name(tmp_path, monkeypatch):
+    """``dpcx`` is no module of ``dpc``."""
+    (tmp_path / "dpcx.py").write_text("")
+    (tmp_path / "lone.py").write_text("import dpcx\nimport dpc.training\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    assert closure(["lone"]) & {"lone", "dpcx", "dpc.training"} == {"lone", "dpc.training"}
+
+
+def test_a_template_beside_the_code_is_part_of_the_version(tmp_path, monkeypatch):
+    import dpc.provenance as provenance
+
+    before = code_version("dpc.stages.report")
+    real = provenance._data_beside
+    template = tmp_path / "page.html.j2"
+    template.write_text("another page")
+    monkeypatch.setattr(
+        provenance,
+        "_data_beside",
+        lambda path: [template if p.name == template.name else p for p in real(path)],
+    )
+    assert code_version("dpc.stages.report") != before

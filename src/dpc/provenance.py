@@ -91,16 +91,39 @@ def module_path(module: str) -> Path | None:
 
 @cache
 def _imports(module: str) -> tuple[str, ...]:
-    """Names of this package's modules that a module imports anywhere in its text."""
+    """Names that a module imports anywhere in its text, of this package and of the module's own.
+
+    The module of an outside backbone may lean on its neighbours: they count as it does.
+    """
     path = module_path(module)
-    found: list[str] = []
+    own, parent = module.partition(".")[0], module.rpartition(".")[0]
+    package = module if path is not None and path.name == "__init__.py" else parent
+    found = [parent] if own != "dpc" else []  # this package's own __init__ files say nothing
     for node in ast.walk(ast.parse(path.read_bytes() if path is not None else b"")):
         if isinstance(node, ast.Import):
             found += [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            found.append(node.module)
-            found += [f"{node.module}.{alias.name}" for alias in node.names]
-    return tuple(name for name in found if name.startswith("dpc"))
+        elif isinstance(node, ast.ImportFrom):
+            above = package.split(".")[: 1 - node.level or None] if node.level else []
+            base = ".".join([*above, *([node.module] if node.module else [])])
+            found.append(base)
+            found += [f"{base}.{alias.name}" for alias in node.names]
+    return tuple(
+        name
+        for name in found
+        if name.partition(".")[0] == "dpc" or (name.partition(".")[0] == own and _has_file(name))
+    )
+
+
+def _has_file(module: str) -> bool:
+    """Whether an outside package holds a module, seen by its files: ``find_spec`` of what turns
+    out to be a class would run the module that it stands in."""
+    from importlib.util import find_spec
+
+    top, *rest = module.split(".")
+    spec = find_spec(top)
+    folders = spec.submodule_search_locations if spec is not None else None
+    places = [Path(folder, *rest) for folder in folders or ()]
+    return any(place.is_dir() or place.with_suffix(".py").is_file() for place in places)
 
 
 def _is_plumbing(module: str) -> bool:
