@@ -143,7 +143,9 @@ def test_new_classes_keep_the_tuned_prompt_and_the_way_to_the_parallel_one_is_co
     assert not np.array_equal(logits["0.5"], logits["1.0"])
     path = Path("results/tune/shapes/coop/seed1.safetensors")
     parallel = artifacts.read(Path("results/finetune/shapes/coop/seed1.safetensors")).tensors
-    path.write_bytes(artifacts.encode(artifacts.Artifact(parallel, artifacts.read(path).results)))
+    tune = artifacts.read(path)
+    swapped = artifacts.Artifact(parallel, tune.results, tune.provenance)
+    path.write_bytes(artifacts.encode(swapped))
     assert run("evaluate", "--no-budget", "--backbone", "coop") == 0  # P' in the place of P
     assert np.array_equal(row("coop").tensors["new.logits"], logits["1.0"])
 
@@ -231,20 +233,65 @@ def test_a_missing_input_names_the_command_that_makes_it(tree, capsys):
     )
 
 
-def test_a_stale_row_is_not_reported(tree, capsys):
+def test_a_stale_tree_is_not_reported(tree, capsys):
     write_params("dpc.weight=0.6")
-    refused(capsys, "is stale: made with other parameters or code than now", "report")
+    refused(capsys, "stale: evaluate shapes coop+dpc seed 1; run", "report")
     assert run("evaluate") == 0
     assert run("report") == 0
+    write_params("dpc.weight=0.6", "dpc.lr=0.01")  # the rows do not say which rate made P'
+    refused(capsys, "stale: finetune shapes coop seed 1; run", "report")
+
+
+def test_a_stage_refuses_inputs_of_other_parameters(tree, capsys):
+    write_params("backbones.coop.lr=0.5")
+    refused(
+        capsys,
+        "results/tune/shapes/coop/seed1.safetensors is stale: made with other parameters or code "
+        "than now; run `dpc tune --dataset shapes --backbone coop --seeds 1`",
+        "finetune",
+    )
+
+
+def test_other_parameters_never_write_into_the_engines_tree(tree, capsys):
+    before = contents()
+    shutil.copy("params.yaml", "other.yaml")
+    assert run("tune", "--params", "other.yaml") == 0
+    refused(capsys, "--out results belongs to params.yaml as it stands", "tune", "--out", "results",
+            "dpc.lr=0.5")  # fmt: skip
+    assert contents() == before
+
+
+def test_a_cell_that_the_grid_does_not_have_is_no_success(tree, capsys):
+    refused(capsys, "tune: the grid of params.yaml has no such cell", "tune", "--backbone",
+            "zero_shot")  # fmt: skip
+
+
+def test_validation_shots_do_not_train(tree):
+    """Other validation images give other rows, but the same prompts, out of the store."""
+    trained = {name: data for name, data in contents().items() if "tune" in name}
+    write_params("data.val_shots=2")
+    for stage in STAGES[1:]:
+        assert run(stage) == 0
+    assert {name: data for name, data in contents().items() if "tune" in name} == trained
+    records = [json.loads(p.read_text()) for p in Path("logs/timings").glob("*tune*.json")]
+    assert records
+    assert not any(record["worked"] for record in records)
 
 
 def test_verify_names_what_is_stale(tree, capsys):
+    assert run("slices") == 0
     assert run("verify") == 0
     capsys.readouterr()
+    page = Path("results/report/index.html")
+    text = page.read_text()
+    page.write_text(text + " ")
+    refused(capsys, "stale: results/report/index.html; run", "verify")
+    page.write_text(text)
     write_params("backbones.coop.lr=0.5")
     assert run("verify") == 1
     error = capsys.readouterr().err
-    assert "stale: tune shapes coop seed 1" in error
+    assert "slice tune.coop" in error
+    assert "tune shapes coop seed 1" in error
     assert "features" not in error
 
 
@@ -299,7 +346,7 @@ def weights_copy(tree: Path, cut: int | None = None) -> Path:
 
 def test_truncated_weights_are_named(tree, capsys):
     path = weights_copy(tree, cut=100_000)
-    refused(capsys, "mine.safetensors", "features", f"clip.pretrained={path}")
+    refused(capsys, "ends inside tensor", "features", f"clip.pretrained={path}")
 
 
 def test_weights_of_another_shape_are_named(tree, capsys):
@@ -307,7 +354,7 @@ def test_weights_of_another_shape_are_named(tree, capsys):
     config = json.loads((tree / "mine.json").read_text())
     config["model_cfg"]["embed_dim"] += 16
     (tree / "mine.json").write_text(json.dumps(config))
-    refused(capsys, "mine.safetensors", "features", f"clip.pretrained={path}")
+    refused(capsys, "expected", "features", f"clip.pretrained={path}")
 
 
 def test_a_diverging_loss_names_cell_epoch_and_rate(tree, capsys):

@@ -32,7 +32,17 @@ class Artifact:
     @property
     def content(self) -> str:
         """SHA-256 of tensors and results: equal content, equal digest, whatever made it."""
-        return digest(_tensor_bytes(self.tensors) + b"\0" + canonical(self.results).encode())
+        return self.part()
+
+    def part(self, *prefixes: str) -> str:
+        """As :attr:`content`, of the tensors whose names begin with one of ``prefixes``: what a
+        stage depends on that reads no other. Without prefixes, of all."""
+        chosen = {
+            name: value
+            for name, value in self.tensors.items()
+            if not prefixes or name.startswith(prefixes)
+        }
+        return digest(_tensor_bytes(chosen) + b"\0" + canonical(self.results).encode())
 
 
 def canonical(value: Any) -> str:
@@ -70,6 +80,8 @@ def read(path: Path, remedy: str = "run the stage that makes it again") -> Artif
         raw = path.read_bytes()
     except FileNotFoundError:
         raise DpcError(f"{path} is missing; {remedy}") from None
+    except OSError as problem:
+        raise DpcError(f"{path} cannot be read ({problem.strerror}); {remedy}") from None
     return decode(raw, path, remedy)
 
 

@@ -3,7 +3,7 @@
 import logging
 import sys
 import time
-from collections.abc import Iterable, Iterator, Sized
+from collections.abc import Iterable, Iterator, Mapping, Sized
 from typing import TypeVar
 
 from tqdm import tqdm
@@ -41,3 +41,31 @@ def track(items: Iterable[T], what: str, total: int | None = None, unit: str = "
             last = now
             share = f" of {total} ({100 * done / total:.0f} %)" if total else ""
             LOG.info("%s: %d%s, %.1f %s/s", what, done, share, done / (now - begin), unit)
+
+
+class Meter:
+    """How far a training is: a bar on a terminal, a plain line now and then in a log."""
+
+    def __init__(self, what: str, total: int, unit: str):
+        self._what, self._total, self._unit = what, total, unit
+        self._begin = self._last = time.monotonic()
+        self._bar: tqdm | None = None
+        if LOG.isEnabledFor(logging.INFO) and sys.stderr.isatty():
+            self._bar = tqdm(desc=what, total=total, unit=unit, leave=False)
+
+    def show(self, done: int, numbers: Mapping[str, float]) -> None:
+        """``done`` units are finished; ``numbers`` describe the last one."""
+        if self._bar is not None:
+            self._bar.set_postfix({name: f"{value:.3g}" for name, value in numbers.items()})
+            self._bar.update(done - self._bar.n)
+            return
+        now = time.monotonic()
+        if now - self._last >= SECONDS:
+            self._last = now
+            text = ", ".join(f"{name} {value:.3g}" for name, value in numbers.items())
+            LOG.info("%s: %d of %d %s, %s", self._what, done, self._total, self._unit, text)
+
+    def close(self) -> None:
+        """Take the bar away."""
+        if self._bar is not None:
+            self._bar.close()

@@ -20,6 +20,7 @@ PLUMBING = (
     "dpc.artifacts",
     "dpc.backbones",
     "dpc.cli",
+    "dpc.commands",
     "dpc.clip.spec",
     "dpc.conf",
     "dpc.datasets",
@@ -33,7 +34,9 @@ PLUMBING = (
     "dpc.stages",
     "dpc.stages.checkpoints",
     "dpc.stages.cells",
+    "dpc.stages.inputs",
     "dpc.stages.layout",
+    "dpc.stages.plan",
     "dpc.stages.runner",
     "dpc.stages.slices",
     "dpc.store",
@@ -43,13 +46,13 @@ LIBRARIES = ("torch", "open_clip_torch", "numpy", "pillow")
 
 def code_version(*roots: str) -> str:
     """Hash of the files in the import closure of ``roots`` (module names), without plumbing."""
-    parts = []
-    for module in sorted(closure(roots)):
-        if not _is_plumbing(module):
-            path = module_path(module)
-            if path is not None:
-                parts.append(f"{module} {digest(path.read_bytes())}")
-    return digest("\n".join(parts))[:16]
+    files: set[Path] = set()
+    for module in closure(roots):
+        path = module_path(module)
+        if path is not None and not _is_plumbing(module):
+            files |= {path, *_data_beside(path)}
+    parts = [f"{path.name} {digest(path.read_bytes())}" for path in files]
+    return digest("\n".join(sorted(parts)))[:16]
 
 
 def closure(roots: Iterable[str]) -> set[str]:
@@ -64,6 +67,15 @@ def closure(roots: Iterable[str]) -> set[str]:
             # What plumbing imports, it carries around: a stage that uses it imports it itself.
             waiting += [] if _is_plumbing(module) else _imports(module)
     return found
+
+
+def _data_beside(module: Path) -> list[Path]:
+    """Files of a module's folder that are read, not imported: a page's template."""
+    return [
+        path
+        for path in module.parent.iterdir()
+        if path.is_file() and path.suffix not in (".py", ".pyc") and module.parent != PACKAGE
+    ]
 
 
 def library_versions() -> dict[str, str]:

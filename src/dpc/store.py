@@ -9,6 +9,7 @@ import json
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,11 @@ from pathlib import Path
 from dpc.files import copy_atomically, digest, full_disk_is_one_line, sha256
 
 DEFAULT = Path(".cache/store")
+DAY = 86_400.0  # seconds
+
+
+def _age(path: Path) -> float:
+    return time.time() - path.stat().st_mtime
 
 
 @dataclass(frozen=True)
@@ -43,13 +49,19 @@ class Store:
         entry = self._entry(folder)
         if entry is None or set(entry.files) != set(targets):
             return None
-        for name, expected in entry.files.items():
-            if not (folder / name).is_file() or sha256(folder / name) != expected:
-                self.drop(key)
-                return None
-        for name, target in targets.items():
-            copy_atomically(folder / name, target)
-        os.utime(folder / "index.json")  # `gc` keeps what was used last
+        try:
+            damaged = any(sha256(folder / name) != value for name, value in entry.files.items())
+        except FileNotFoundError:  # half an entry, or another process is trimming the store
+            damaged = True
+        if damaged:
+            self.drop(key)
+            return None
+        try:
+            for name, target in targets.items():
+                copy_atomically(folder / name, target)
+            os.utime(folder / "index.json")  # `gc` keeps what was used last
+        except FileNotFoundError:
+            return None
         return entry
 
     def put(self, key: str, files: Mapping[str, bytes], versions: Mapping[str, str]) -> None:
@@ -70,8 +82,7 @@ class Store:
                     "versions": dict(versions),
                 }
                 (temporary / "index.json").write_text(json.dumps(index, sort_keys=True))
-                if self._entry(folder) is None:
-                    self.drop(key)  # what is left of a damaged entry would bar the way
+                temporary.chmod(0o755)  # a shared store is read by others too
                 self._publish(temporary, folder)
             finally:
                 shutil.rmtree(temporary, ignore_errors=True)
@@ -92,6 +103,8 @@ class Store:
                 size = sum(file.stat().st_size for file in folder.iterdir())
                 index = folder / "index.json"
                 entries.append((index.stat().st_mtime if index.is_file() else 0.0, size, folder))
+            elif folder.name.startswith(".new-") and _age(folder) > DAY:
+                shutil.rmtree(folder, ignore_errors=True)  # a writer that was killed
         total = sum(size for _, size, _ in entries)
         dropped = 0
         for _, size, folder in sorted(entries, key=lambda entry: (entry[0], entry[2].name)):
@@ -112,11 +125,11 @@ class Store:
             self.drop(folder.name)
             return None
 
-    @staticmethod
-    def _publish(temporary: Path, folder: Path) -> None:
+    def _publish(self, temporary: Path, folder: Path) -> None:
         """Give the finished folder its name; whoever came first wins, both hold the same."""
         try:
             temporary.rename(folder)
         except OSError:
-            if not folder.is_dir():
-                raise
+            if self._entry(folder) is None:  # what is left of a damaged entry bars the way
+                self.drop(folder.name)
+                temporary.rename(folder)

@@ -10,6 +10,7 @@ rule tune:
         expand("results/tune/{{dataset}}/{{backbone}}/seed{seed}.safetensors", seed=SEEDS),
     log:
         "logs/tune/{dataset}-{backbone}.log",
+    threads: PARAMS.run.threads
     resources:
         gpu=1,
     shell:
@@ -25,6 +26,7 @@ rule budget:
         expand("results/budget/{{dataset}}/{{backbone}}/seed{seed}.safetensors", seed=SEEDS),
     log:
         "logs/budget/{dataset}-{backbone}.log",
+    threads: PARAMS.run.threads
     resources:
         gpu=1,
     shell:
@@ -41,6 +43,7 @@ rule finetune:
         expand("results/finetune/{{dataset}}/{{backbone}}/seed{seed}.safetensors", seed=SEEDS),
     log:
         "logs/finetune/{dataset}-{backbone}.log",
+    threads: PARAMS.run.threads
     resources:
         gpu=1,
     shell:
@@ -56,6 +59,7 @@ rule evaluate_zero_shot:
         "results/evaluate/{dataset}/zero_shot/all.safetensors",
     log:
         "logs/evaluate/{dataset}-zero_shot.log",
+    threads: PARAMS.run.threads
     resources:
         gpu=1,
     shell:
@@ -76,6 +80,7 @@ rule evaluate:
         expand("results/evaluate/{{dataset}}/{{backbone}}+dpc/seed{seed}.safetensors", seed=SEEDS),
     log:
         "logs/evaluate/{dataset}-{backbone}.log",
+    threads: PARAMS.run.threads
     resources:
         gpu=1,
     shell:
@@ -92,6 +97,7 @@ rule evaluate_budget:
         expand("results/evaluate/{{dataset}}/{{backbone}}+budget/seed{seed}.safetensors", seed=SEEDS),
     log:
         "logs/evaluate/{dataset}-{backbone}+budget.log",
+    threads: PARAMS.run.threads
     resources:
         gpu=1,
     shell:

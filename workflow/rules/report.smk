@@ -5,8 +5,16 @@ rule report:
     input:
         "results/.params/report.json",
         rows,
+        expand("results/features/{dataset}/test.safetensors", dataset=DATASETS),
+        expand("results/features/{dataset}/seed{seed}.safetensors", dataset=DATASETS, seed=SEEDS),
     output:
         "results/report/index.html",
+        "results/report/table.csv",
+        "results/report/table.md",
+        "results/report/table.tex",
+        "results/report/curves.csv",
+        "results/report/effects.csv",
+        "results/report/losses.csv",
         "results/metrics.json",
         "results/summary.json",
     log:

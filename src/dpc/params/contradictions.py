@@ -14,6 +14,7 @@ def contradictions(params: Params) -> list[str]:
     """One line for each pair of keys that contradict each other."""
     found = [line for name in params.run.datasets if (line := unknown_dataset(name, params))]
     found += _names(params)
+    found += _templates(params)
     found += _grid(params)
     found += _clip(params)
     found += _dpc(params)
@@ -48,6 +49,22 @@ def _names(params: Params) -> list[str]:
         if name.startswith("icons-"):
             found.append(f"data.on_disk.{name}: names beginning with icons- are the embedded ones")
     return found
+
+
+def _templates(params: Params) -> list[str]:
+    places = {
+        f"backbones.{name}.template": block["template"]
+        for name, block in params.backbones.items()
+        if isinstance(block, dict) and "template" in block
+    }
+    places |= {
+        f"data.on_disk.{n}.template": place.template for n, place in params.data.on_disk.items()
+    }
+    return [
+        f"{key} is {template!r}; a sentence with one {{}} for the class name is expected"
+        for key, template in places.items()
+        if template.count("{}") != 1
+    ]
 
 
 def _grid(params: Params) -> list[str]:

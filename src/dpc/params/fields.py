@@ -1,6 +1,6 @@
 """A parameter field: its default, its meaning, what is allowed and where the number comes from."""
 
-from dataclasses import MISSING, field
+from dataclasses import field
 from typing import Any
 
 
@@ -36,4 +36,4 @@ def param(
     }
     if callable(default):
         return field(default_factory=default, metadata=metadata)
-    return field(default=default if default is not MISSING else None, metadata=metadata)
+    return field(default=default, metadata=metadata)

@@ -63,6 +63,8 @@ def read(path: Path) -> dict[str, Any]:
         ) from None
     except UnicodeDecodeError:
         raise ParamsError([f"{path} is not UTF-8 text"]) from None
+    except OSError as problem:
+        raise ParamsError([f"{path} cannot be read: {problem.strerror}"]) from None
     try:
         values = YAML(typ="safe").load(io.StringIO(text))
     except YAMLError as problem:
@@ -79,9 +81,10 @@ def checked(values: Mapping[str, Any], place: str = FILE) -> Params:
     Raises:
         ParamsError: every unknown key, wrong type, value out of range and contradiction.
     """
-    found = problems(values, description_for(values))
+    description = description_for(values)
+    found = problems(values, description)
     if not found:
-        params = _typed(values)
+        params = _typed(_floats(values, description))
         found = contradictions(params)
         if not found:
             return params
@@ -180,6 +183,18 @@ def preset_heading(name: str) -> str:
 def as_dict(params: Params) -> dict[str, Any]:
     """Plain values, as the file holds them."""
     return dataclasses.asdict(params)
+
+
+def _floats(values: Any, description: Description) -> Any:
+    """``values`` with whole numbers as floats where floats are meant: 1 and 1.0 are one value."""
+    if description["kind"] == "section":
+        fields = description["fields"]
+        return {name: _floats(value, fields[name]) for name, value in values.items()}
+    if description["kind"] == "mapping":
+        return {name: _floats(value, description["value"]) for name, value in values.items()}
+    if description.get("type") != "float" or values is None:
+        return values
+    return [float(value) for value in values] if isinstance(values, list) else float(values)
 
 
 def _typed(values: Mapping[str, Any]) -> Params:

@@ -26,7 +26,7 @@ def _section(values: Any, description: Description, depth: int, lines: list[str]
         pad = "  " * depth
         if depth == 0:
             lines.append("")
-        lines.extend(_comment(inner, pad))
+        lines.extend(_comment(inner, pad, value))
         if inner["kind"] == "section":
             lines.append(f"{pad}{name}:" + ("" if value else " {}"))
             _section(value, inner, depth + 1, lines)
@@ -47,7 +47,7 @@ def _plain_block(values: Mapping[str, Any], depth: int, lines: list[str]) -> Non
     lines.extend(f"{'  ' * depth}{key}: {scalar(value)}" for key, value in values.items())
 
 
-def _comment(description: Description, pad: str) -> list[str]:
+def _comment(description: Description, pad: str, value: Any) -> list[str]:
     parts = [description.get("doc", "")]
     if description["kind"] == "leaf":
         parts.append(f"[{allowed(description)}]")
@@ -55,7 +55,12 @@ def _comment(description: Description, pad: str) -> list[str]:
         item = allowed(description | {"nullable": False})
         parts.append(f"[list, each {item}]")
     if description.get("source"):
-        parts.append(f"Source: {description['source']}.")
+        # A source speaks of the default; a preset that chose another number says so.
+        own = value == description["default"]
+        parts.append(
+            f"Source: {description['source']}"
+            + ("." if own else f" (there {scalar(description['default'])}).")
+        )
     words = " ".join(part for part in parts if part).split()
     lines, line = [], f"{pad}#"
     for word in words:

@@ -114,6 +114,7 @@ def _module_digest(module: str) -> str | None:
     if spec is None or spec.origin is None:
         return None
     digest = hashlib.sha256(Path(spec.origin).read_bytes())
-    for shared in ("schema.py", "fields.py"):
-        digest.update((Path(__file__).parent / shared).read_bytes())
+    package = Path(__file__).parents[1]
+    for shared in ("params/schema.py", "params/fields.py", "backbones/base.py"):
+        digest.update((package / shared).read_bytes())
     return digest.hexdigest()[:32]

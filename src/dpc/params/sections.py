@@ -32,6 +32,7 @@ class Run:
         lambda: [1, 2, 3],
         "Seeds of the few-shot draw and of the training.",
         ge=0,
+        le=2**31 - 1,
         unique=True,
         source=SOURCE_COOP,
     )
@@ -78,10 +79,10 @@ class Data:
     on_disk: dict[str, OnDisk] = param(
         dict, "Own datasets by name: {name: {split: file, images: folder, template: sentence}}."
     )
-    shots: int = param(16, "Training images of each class.", ge=1, source=SOURCE_COOP)
+    shots: int = param(16, "Training images of each class; 0: all.", ge=0, source=SOURCE_COOP)
     val_shots: int = param(
         4,
-        "Validation images of each class; they choose weights, never train.",
+        "Most validation images of each class; they choose weights, never train.",
         ge=1,
         source=SOURCE_COOP,
     )

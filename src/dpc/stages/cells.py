@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 
-from dpc.errors import DpcError
 from dpc.params.sections import Params
 
 ZERO_SHOT = "zero_shot"
@@ -39,19 +38,6 @@ def methods(params: Params) -> list[Method]:
             found.append(Method(backbone, budget=True))
         found.append(Method(backbone, dpc=True))
     return found
-
-
-def method_named(name: str, params: Params) -> Method:
-    """The row of that name.
-
-    Raises:
-        DpcError: the grid has no such row.
-    """
-    for method in methods(params):
-        if method.name == name:
-            return method
-    known = ", ".join(method.name for method in methods(params))
-    raise DpcError(f"method {name!r} is no row of the grid (known: {known})")
 
 
 def seeds_of(method: Method, params: Params) -> list[int | None]:

@@ -8,6 +8,7 @@ from dpc.artifacts import Artifact
 from dpc.backbones.tuning import Progress
 from dpc.errors import DpcError
 from dpc.files import write_atomically
+from dpc.progress import Meter
 from dpc.stages.states import arrays, tensors
 
 CHECKPOINTS = Path(".cache/checkpoints")
@@ -15,16 +16,17 @@ CHECKPOINT_SECONDS = 15.0
 
 
 class Checkpoint:
-    """Progress of one training, kept by the key of its work until that is done.
+    """Progress of one training: shown, and kept by the key of its work until that is done.
 
-    It lies neither among the outputs nor among the inputs, since both engines delete a stage's
-    outputs before they run it.
+    The file lies neither among the outputs nor among the inputs, since both engines delete a
+    stage's outputs before they run it.
     """
 
-    def __init__(self, key: str, clock: Callable[[], float]):
+    def __init__(self, key: str, clock: Callable[[], float], what: str, epochs: int):
         self.path = CHECKPOINTS / f"{key}.safetensors"
         self._clock = clock
         self._last = clock()
+        self._meter = Meter(what, epochs, "epochs")
 
     def load(self) -> Progress | None:
         """Where an interrupted run stopped; a damaged file is as good as none."""
@@ -40,7 +42,9 @@ class Checkpoint:
         )
 
     def save(self, progress: Progress) -> None:
-        """Keep ``progress``, at most every few seconds."""
+        """Show ``progress``, and keep it at most every few seconds."""
+        losses = {name: values[-1] for name, values in progress.history.items()}
+        self._meter.show(progress.epoch, losses)
         now = self._clock()
         if now - self._last < CHECKPOINT_SECONDS:
             return
@@ -52,4 +56,5 @@ class Checkpoint:
 
     def done(self) -> None:
         """The work is finished: forget it."""
+        self._meter.close()
         self.path.unlink(missing_ok=True)

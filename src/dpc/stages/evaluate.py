@@ -1,7 +1,6 @@
 """`dpc evaluate`: one row of the table, with logits and predictions of every test image."""
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dpc.artifacts import Artifact
@@ -9,6 +8,7 @@ from dpc.params.load import require_dataset
 from dpc.params.sections import Params
 from dpc.stages import slices
 from dpc.stages.cells import Method
+from dpc.stages.inputs import parallel_input, shots_input, test_input, tuned_input
 from dpc.stages.layout import Layout
 from dpc.stages.runner import Job, Made, device_of
 
@@ -22,17 +22,13 @@ if TYPE_CHECKING:
 def job(params: Params, layout: Layout, dataset: str, method: Method, seed: int | None) -> Job:
     """Test one method on base and new classes; with DPC, along ω_b and ω_n as well."""
     require_dataset(params, dataset)
-    inputs: dict[str, Path] = {"test": layout.test_features(dataset)}
-    remedy = {"test": f"run `dpc features --dataset {dataset}`"}
+    inputs = {"test": test_input(params, layout, dataset)}
     if seed is not None:
-        cell = f"--dataset {dataset} --backbone {method.backbone} --seeds {seed}"
-        inputs["tuned"] = layout.tuned(dataset, method.backbone, seed, method.budget)
-        remedy["tuned"] = f"run `dpc tune {cell}{' --budget' if method.budget else ''}`"
+        cell = (params, layout, dataset, method.backbone, seed)
+        inputs["tuned"] = tuned_input(*cell, budget=method.budget)
         if method.dpc:
-            inputs["parallel"] = layout.parallel(dataset, method.backbone, seed)
-            inputs["shots"] = layout.shots(dataset, seed)
-            remedy["parallel"] = f"run `dpc finetune {cell}`"
-            remedy["shots"] = remedy["test"]
+            inputs["parallel"] = parallel_input(*cell)
+            inputs["shots"] = shots_input(params, layout, dataset, seed, "val.")
 
     def make(artifacts: Mapping[str, Artifact], key: str) -> Made:
         row, tensors = evaluate(params, method, artifacts)
@@ -47,7 +43,6 @@ def job(params: Params, layout: Layout, dataset: str, method: Method, seed: int 
         {"row.safetensors": layout.evaluated(dataset, method.name, seed)},
         make,
         device_of(params),
-        remedy,
     )
 
 
@@ -61,6 +56,7 @@ def evaluate(
     """
     import torch
 
+    from dpc.evaluation.accuracy import accuracy
     from dpc.stages.frozen import clip_for
 
     clip = clip_for(params)
@@ -74,7 +70,7 @@ def evaluate(
             arrays[f"{half}.logits"] = logits.cpu().numpy().astype("float16")
             arrays[f"{half}.predictions"] = logits.argmax(dim=1).cpu().numpy()
             arrays[f"{half}.labels"] = labels.numpy()
-            row[half] = models.percent(half, weight)
+            row[half] = accuracy(logits, labels)
             row[f"n_{half}"] = len(labels)
             row[f"classes_{half}"] = len(test.results[half])
         row["curves"] = models.curves() if method.dpc else None
@@ -150,13 +146,13 @@ class _Models:
         self._parallel: Backbone | None = None
         if "parallel" in inputs:
             self._parallel = saved_backbone(params, method.backbone, clip, inputs["parallel"])
-        template = inputs["test"].results["template"] or params.backbones["zero_shot"]["template"]
-        self._template = template
+        own = inputs["test"].results["template"] if method.seedless else None
+        self._template = own or params.backbones["zero_shot"]["template"]
         self._features = tensors(inputs["test"]) | (
-            tensors(inputs["shots"], "val.") if "shots" in inputs else {}
+            tensors(inputs["shots"]) if "shots" in inputs else {}
         )
-        # weight -> a backbone: curves ask for the same weights again
-        self._mixes: dict[float, Backbone] = {}
+        # (weight, half) -> the mix and its text features: curves ask for the same ones again
+        self._texts: dict[tuple[float, str], tuple[Backbone, Tensor]] = {}
 
     @property
     def weight_base(self) -> float:
@@ -170,62 +166,53 @@ class _Models:
         """ω_n."""
         return 0.0 if self._parallel is None else self._dpc.weight_new
 
-    def logits(self, half: str, weight: float) -> tuple["Tensor", "Tensor"]:
-        """Logits (N, C) and labels (N,) of a half's test images with the mix of that weight."""
-        return self._score(
-            half, weight, self._features[f"{half}.features"], self._features[f"{half}.labels"]
-        )
+    def logits(self, half: str, weight: float, images: str = "") -> tuple["Tensor", "Tensor"]:
+        """Logits (N, C) and labels (N,) of the mix of that weight over the classes of ``half``.
 
-    def percent(self, half: str, weight: float) -> float:
-        """Accuracy on a half's test images, in percent."""
-        from dpc.evaluation.accuracy import accuracy
-
-        return accuracy(*self.logits(half, weight))
-
-    def validation_percent(self, weight: float) -> float | None:
-        """Accuracy on the validation shots of the base classes; None without any."""
-        from dpc.evaluation.accuracy import accuracy
-
-        if len(self._features["labels"]) == 0:
-            return None
-        features, labels = self._features["features"], self._features["labels"]
-        return accuracy(*self._score("base", weight, features, labels))
-
-    def curves(self) -> dict[str, Any]:
-        """Base accuracy along ω_b, on test and validation shots, and new accuracy along ω_n."""
-        return {
-            "omega_b": [
-                {
-                    "weight": weight,
-                    "test": self.percent("base", weight),
-                    "val": self.validation_percent(weight),
-                }
-                for weight in self._dpc.sweep
-            ],
-            "omega_n": [
-                {"weight": weight, "test": self.percent("new", weight)}
-                for weight in self._dpc.sweep_new
-            ],
-        }
-
-    def _score(
-        self, half: str, weight: float, features: "Tensor", labels: "Tensor"
-    ) -> tuple["Tensor", "Tensor"]:
-        from dpc.backbones.base import make_task
+        ``images``: whose images, ``half``'s test images or the validation shots ("val").
+        """
         from dpc.clip.model import logits
         from dpc.clip.views import Views
 
-        clip, backbone = self._clip, self._mix(weight)
-        task = make_task(clip, backbone, self._inputs["test"].results[half], self._template)
-        images = backbone.image_features(clip, Views(features.to(clip.device)))
-        texts = backbone.text_features(clip, task.tokens)
-        return logits(clip.logit_scale, images, texts).cpu(), labels
+        features = self._features[f"{images or half}.features"].to(self._clip.device)
+        backbone, texts = self._mix(weight, half)
+        found = backbone.image_features(self._clip, Views(features))
+        scores = logits(self._clip.logit_scale, found, texts).cpu()
+        return scores, self._features[f"{images or half}.labels"]
 
-    def _mix(self, weight: float) -> "Backbone":
+    def percent(self, half: str, weight: float, images: str = "") -> float | None:
+        """Accuracy in percent, see :meth:`logits`; None without images."""
+        from dpc.evaluation.accuracy import accuracy
+
+        scores, labels = self.logits(half, weight, images)
+        return accuracy(scores, labels) if len(labels) else None
+
+    def curves(self) -> dict[str, Any]:
+        """Base accuracy along ω_b, on test and validation shots, and new accuracy along ω_n."""
+        base = [
+            {
+                "weight": weight,
+                "test": self.percent("base", weight),
+                "val": self.percent("base", weight, "val"),
+            }
+            for weight in self._dpc.sweep
+        ]
+        new = [
+            {"weight": weight, "test": self.percent("new", weight)}
+            for weight in self._dpc.sweep_new
+        ]
+        return {"omega_b": base, "omega_n": new}
+
+    def _mix(self, weight: float, half: str) -> tuple["Backbone", "Tensor"]:
+        from dpc.backbones.base import make_task
         from dpc.collaboration.weighting import mixed_backbone
 
-        if self._parallel is None:
-            return self._tuned
-        if weight not in self._mixes:
-            self._mixes[weight] = mixed_backbone(self._tuned, self._parallel, weight)
-        return self._mixes[weight]
+        if (weight, half) not in self._texts:
+            backbone = self._tuned
+            if self._parallel is not None:
+                backbone = mixed_backbone(self._tuned, self._parallel, weight)
+            classnames = self._inputs["test"].results[half]
+            task = make_task(self._clip, backbone, classnames, self._template)
+            texts = backbone.text_features(self._clip, task.tokens)
+            self._texts[weight, half] = backbone, texts
+        return self._texts[weight, half]

@@ -12,6 +12,7 @@ from dpc.files import digest
 from dpc.params.load import require_dataset
 from dpc.params.sections import Params
 from dpc.stages import slices
+from dpc.stages.inputs import manifest_input
 from dpc.stages.layout import Layout
 from dpc.stages.runner import Job, Made, device_of
 
@@ -41,6 +42,7 @@ def test_job(params: Params, layout: Layout, dataset: str) -> Job:
             "rule": manifest.rule,
             "template": manifest.template,
             "train_images": len(manifest.splits["train"]),
+            "test_images": len(manifest.splits["test"]),
         }
         return {"test.safetensors": Artifact(tensors, results)}
 
@@ -48,11 +50,10 @@ def test_job(params: Params, layout: Layout, dataset: str) -> Job:
         "features",
         {"dataset": dataset, "part": "test"},
         slices.features(params),
-        {"manifest": layout.manifest(dataset)},
+        {"manifest": manifest_input(params, layout, dataset)},
         {"test.safetensors": layout.test_features(dataset)},
         make,
         device_of(params),
-        {"manifest": f"run `dpc prepare --dataset {dataset}`"},
     )
 
 
@@ -80,9 +81,7 @@ def shots_job(params: Params, layout: Layout, dataset: str, seed: int) -> Job:
             tensors["pool.labels"] = _labels(pool)
         results = {
             "classnames": [manifest.classnames[label] for label in base],
-            "draw": digest(
-                artifacts.canonical([list(item) for item in (*drawn.train, *drawn.val)])
-            ),
+            "draw": digest(artifacts.canonical([list(item) for item in drawn.train])),
         }
         return {"shots.safetensors": Artifact(tensors, results)}
 
@@ -90,11 +89,10 @@ def shots_job(params: Params, layout: Layout, dataset: str, seed: int) -> Job:
         "shots",
         {"dataset": dataset, "seed": seed},
         slices.shots(params),
-        {"manifest": layout.manifest(dataset)},
+        {"manifest": manifest_input(params, layout, dataset)},
         {"shots.safetensors": layout.shots(dataset, seed)},
         make,
         device_of(params),
-        {"manifest": f"run `dpc prepare --dataset {dataset}`"},
     )
 
 

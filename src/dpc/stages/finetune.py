@@ -8,6 +8,7 @@ from dpc.artifacts import Artifact
 from dpc.params.load import require_dataset
 from dpc.params.sections import Params
 from dpc.stages import slices
+from dpc.stages.inputs import shots_input, tuned_input
 from dpc.stages.layout import Layout
 from dpc.stages.runner import Job, Made, device_of
 
@@ -38,7 +39,7 @@ def job(params: Params, layout: Layout, dataset: str, backbone: str, seed: int) 
         tuned = saved_backbone(params, backbone, clip, inputs["tuned"])
         classnames = inputs["shots"].results["classnames"]
         task = make_task(clip, tuned, classnames, params.backbones["zero_shot"]["template"])
-        checkpoint = Checkpoint(key, time.monotonic)
+        checkpoint = Checkpoint(key, time.monotonic, f"{dataset} {backbone}+dpc", params.dpc.epochs)
         with torch.enable_grad():
             parallel, statistics = finetune(
                 task,
@@ -64,17 +65,18 @@ def job(params: Params, layout: Layout, dataset: str, backbone: str, seed: int) 
         {"dataset": dataset, "backbone": backbone, "seed": seed},
         slices.finetune(params, backbone),
         {
-            "shots": layout.shots(dataset, seed),
-            "tuned": layout.tuned(dataset, backbone, seed),
+            "shots": shots_input(params, layout, dataset, seed, "train.", *pool_parts(params)),
+            "tuned": tuned_input(params, layout, dataset, backbone, seed),
         },
         {"parallel.safetensors": layout.parallel(dataset, backbone, seed)},
         make,
         device_of(params),
-        {
-            "shots": f"run `dpc features --dataset {dataset}`",
-            "tuned": f"run `dpc tune --dataset {dataset} --backbone {backbone} --seeds {seed}`",
-        },
     )
+
+
+def pool_parts(params: Params) -> tuple[str, ...]:
+    """Prefix of the tensors that negatives are drawn from, where those are not the shots."""
+    return ("pool.",) if params.dpc.negatives.pool == "train" else ()
 
 
 def stage_two_recipe(params: Params) -> "Finetuning":

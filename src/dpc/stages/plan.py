@@ -2,9 +2,11 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from dpc import artifacts
 from dpc.errors import DpcError
+from dpc.files import sha256
 from dpc.params.sections import Params
 from dpc.stages import evaluate, features, finetune, prepare, tune
 from dpc.stages.cells import ZERO_SHOT, methods
@@ -57,16 +59,39 @@ def jobs(stage: str, params: Params, layout: Layout, chosen: Selection) -> Itera
                     yield from _training(stage, params, layout, dataset, backbone, seeds, chosen)
 
 
-def fresh(job: Job) -> bool:
-    """Whether the tree holds what this job would make: same parameters, inputs and code.
+def stale(params: Params, layout: Layout) -> list[str]:
+    """Titles of the cells whose files do not belong to the present parameters, inputs and code.
 
     Raises:
-        DpcError: an input or an output is missing or damaged.
+        DpcError: a file is missing or damaged.
     """
-    inputs = {role: artifacts.read(path) for role, path in job.inputs.items()}
+    return [
+        job.title
+        for stage in ORDER
+        for job in jobs(stage, params, layout, Selection())
+        if not _fresh(job)
+    ]
+
+
+def _fresh(job: Job) -> bool:
+    """Whether the tree holds what this job would make. Another kind of device is another result,
+    but no staler one."""
+    inputs = {role: artifacts.read(entry.path, entry.remedy) for role, entry in job.inputs.items()}
     expected = provenance_of(job, inputs)
-    sealed = [path for path in job.outputs.values() if path.suffix != ".zip"]
-    return all(artifacts.read(path).provenance == expected for path in sealed)
+    for path in job.outputs.values():
+        if path.suffix == ".zip":
+            continue  # its hash stands in the manifest beside it
+        found = artifacts.read(path, f"run `dpc {job.stage}` again")
+        if dict(found.provenance) | {"device": None} != expected | {"device": None}:
+            return False
+        archive = found.results.get("archive") if job.stage == "prepare" else None
+        if archive is not None and not _holds(path.parent / "images.zip", archive):
+            return False
+    return True
+
+
+def _holds(path: Path, expected: str) -> bool:
+    return path.is_file() and sha256(path) == expected
 
 
 def _training(

@@ -1,10 +1,9 @@
 """`dpc report`: the page, its tables and figures, and the metrics, out of the evaluated rows."""
 
 import platform
-from collections.abc import Iterator
+from pathlib import Path
 
 from dpc import artifacts
-from dpc.artifacts import Artifact
 from dpc.errors import DpcError
 from dpc.files import write_atomically
 from dpc.params.load import as_dict
@@ -14,7 +13,9 @@ from dpc.provenance import library_versions
 from dpc.report.page import ReportContext, build
 from dpc.stages import slices
 from dpc.stages.cells import methods, seeds_of
+from dpc.stages.inputs import row_input, test_input
 from dpc.stages.layout import Layout
+from dpc.stages.plan import stale
 
 # Files of the report that lie beside its folder, where engines look for them.
 TOP_LEVEL = ("metrics.json", "summary.json")
@@ -24,59 +25,61 @@ def write(params: Params, layout: Layout) -> None:
     """Build the report of the cells that the params name, whatever else lies in the tree.
 
     Raises:
-        DpcError: a row is missing, or was made with other parameters or code than now.
+        DpcError: a row, or anything that it came from, is missing or stale.
     """
-    rows = [artifact.results for artifact in _rows(params, layout)]
-    files = build(rows, _context(params, layout))
-    kept = set()
-    for name, content in files.items():
-        path = layout.root / name if name in TOP_LEVEL else layout.report / name
-        write_atomically(path, content)
-        kept.add(path)
+    behind = stale(params, layout)
+    if behind:
+        raise DpcError(
+            f"stale: {', '.join(behind)}; run `snakemake --cores all all` or `dvc repro` first"
+        )
+    content = files(params, layout)
+    for path, data in content.items():
+        write_atomically(path, data)
     for path in sorted(layout.report.rglob("*")):
-        if path.is_file() and path not in kept:
+        if path.is_file() and path not in content:
             path.unlink()
     LOG.info("report: wrote %s", layout.report / "index.html")
 
 
-def _rows(params: Params, layout: Layout) -> Iterator[Artifact]:
-    for dataset in params.run.datasets:
-        for method in methods(params):
-            expected = slices.evaluate(params, method)
-            for seed in seeds_of(method, params):
-                path = layout.evaluated(dataset, method.name, seed)
-                remedy = f"run `dpc evaluate --dataset {dataset} --backbone {method.backbone}`"
-                row = artifacts.read(path, remedy)
-                made_with = {key: row.provenance.get(key) for key in ("params", "code")}
-                if made_with != {key: expected[key] for key in ("params", "code")}:
-                    raise DpcError(
-                        f"{path} is stale: made with other parameters or code than now; {remedy}"
-                    )
-                yield row
+def files(params: Params, layout: Layout) -> dict[Path, bytes]:
+    """Every file of the report, by path; the same rows and params give the same bytes."""
+    rows = [
+        row_input(params, layout, dataset, method, seed).read().results
+        for dataset in params.run.datasets
+        for method in methods(params)
+        for seed in seeds_of(method, params)
+    ]
+    built = build(rows, _context(params, layout))
+    return {
+        (layout.root if name in TOP_LEVEL else layout.report) / name: data
+        for name, data in built.items()
+    }
 
 
 def _context(params: Params, layout: Layout) -> ReportContext:
     sets, inputs = [], {}
     for dataset in params.run.datasets:
-        test = artifacts.read(
-            layout.test_features(dataset), f"run `dpc features --dataset {dataset}`"
-        )
+        test = test_input(params, layout, dataset).read()
         inputs[f"{dataset}: test features"] = test.content
         inputs[f"{dataset}: manifest"] = test.provenance["inputs"]["manifest"]
+        for seed in params.run.seeds:
+            shots = artifacts.read(layout.shots(dataset, seed))
+            inputs[f"{dataset}: few-shot set of seed {seed}"] = shots.results["draw"]
         sets.append(
             {
                 "name": dataset,
                 "classes_base": len(test.results["base"]),
                 "classes_new": len(test.results["new"]),
+                "n_shots": len(shots.tensors["train.labels"]),
                 "n_train": test.results["train_images"],
-                "n_test": sum(len(test.tensors[f"{half}.labels"]) for half in ("base", "new")),
+                "n_test": test.results["test_images"],
                 "split_by": test.results["rule"],
             }
         )
-    identity = slices.clip_spec(params)
+    clip = slices.clip_spec(params)
     return ReportContext(
         params=as_dict(params),
-        clip=f"{identity.model} ({identity.pretrained}, {identity.precision})",
+        clip=f"{clip.model} ({clip.pretrained}, {clip.precision})",
         versions=library_versions() | {"python": platform.python_version()},
         inputs=inputs,
         datasets=sets,

@@ -4,23 +4,54 @@ import json
 import resource
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from dpc import artifacts
 from dpc.artifacts import Artifact
 from dpc.devices import device_kind
-from dpc.errors import TrainingError
+from dpc.errors import DpcError, TrainingError
 from dpc.files import digest, write_atomically
 from dpc.params.sections import Params
 from dpc.progress import LOG
 from dpc.provenance import library_versions
+from dpc.stages.layout import Layout
 from dpc.stages.slices import Slice
 from dpc.store import Store
 
 TIMINGS = Path("logs/timings")
 Made = Mapping[str, Artifact | bytes]
+
+
+@dataclass(frozen=True)
+class Input:
+    """An artefact that a job reads.
+
+    Attributes:
+        path: where it lies.
+        slice: of the work that makes it; an artefact made with another one is stale.
+        remedy: the command that makes it.
+        parts: prefixes of the tensors that are read; the others do not count. Empty: all count.
+    """
+
+    path: Path
+    slice: Slice
+    remedy: str
+    parts: tuple[str, ...] = ()
+
+    def read(self) -> Artifact:
+        """The artefact, whole and fresh.
+
+        Raises:
+            DpcError: missing, damaged, or made with other parameters or code than now.
+        """
+        artifact = artifacts.read(self.path, self.remedy)
+        if any(artifact.provenance.get(key) != self.slice[key] for key in ("params", "code")):
+            raise DpcError(
+                f"{self.path} is stale: made with other parameters or code than now; {self.remedy}"
+            )
+        return artifact
 
 
 @dataclass(frozen=True)
@@ -31,21 +62,19 @@ class Job:
         stage: its name.
         cell: dataset, backbone, seed, …: what tells this cell from its neighbours.
         slice: parameters and code version.
-        inputs: role -> artefact that must exist.
+        inputs: role -> artefact that must be there and fresh.
         outputs: name in the store -> path in the tree.
         make: (inputs by role, key) -> the outputs by name; encoded artefacts may be given as bytes.
         device: the kind of device that the result depends on, or None.
-        remedy: role -> the command that makes a missing input.
     """
 
     stage: str
     cell: Mapping[str, Any]
     slice: Slice
-    inputs: Mapping[str, Path]
+    inputs: Mapping[str, Input]
     outputs: Mapping[str, Path]
     make: Callable[[Mapping[str, Artifact], str], Made]
     device: str | None = None
-    remedy: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def title(self) -> str:
@@ -65,10 +94,7 @@ def run(job: Job, store: Store | None = None) -> bool:
     """
     store = store or Store()
     begin, cpu = time.monotonic(), time.process_time()
-    inputs = {
-        role: artifacts.read(path, job.remedy.get(role, "run the stage that makes it again"))
-        for role, path in job.inputs.items()
-    }
+    inputs = {role: entry.read() for role, entry in job.inputs.items()}
     provenance = provenance_of(job, inputs)
     key = digest(artifacts.canonical(provenance))
     entry = store.take(key, job.outputs)
@@ -98,7 +124,9 @@ def provenance_of(job: Job, inputs: Mapping[str, Artifact]) -> dict[str, Any]:
         "cell": dict(job.cell),
         "params": job.slice["params"],
         "code": job.slice["code"],
-        "inputs": {role: artifact.content for role, artifact in inputs.items()},
+        "inputs": {
+            role: artifact.part(*job.inputs[role].parts) for role, artifact in inputs.items()
+        },
     }
     if "sources" in job.slice:
         found["sources"] = digest(artifacts.canonical(job.slice["sources"]))
@@ -122,6 +150,8 @@ def _encoded(name: str, value: Artifact | bytes, provenance: Mapping[str, Any]) 
 
 def _record(job: Job, worked: bool, seconds: float, cpu: float) -> None:
     """Time and memory beside the results, never inside them: those must not differ by a clock."""
+    if next(iter(job.outputs.values())).parts[0] != Layout().root.name:
+        return  # a trial in a scratch tree
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     name = "-".join(job.title.split())
     content = {

@@ -8,9 +8,11 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from functools import partial
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from dpc import hashes
 from dpc.clip.spec import ClipSpec, weights_identity
 from dpc.files import write_atomically
 from dpc.params.load import as_dict
@@ -47,15 +49,10 @@ def sync(params: Params, layout: Layout) -> list[Path]:
     Returns:
         The files whose content is new.
     """
-    from dpc import hashes
-
-    changed = []
+    changed = outdated(params, layout)
     wanted = {layout.slice(name): make for name, make in all_slices(params).items()}
-    for path, make in wanted.items():
-        content = (json.dumps(make(), sort_keys=True, indent=1, ensure_ascii=False)).encode()
-        if not path.is_file() or path.read_bytes() != content:
-            write_atomically(path, content)
-            changed.append(path)
+    for path in changed:
+        write_atomically(path, _content(wanted[path]()))
     folder = layout.slice("any").parent
     for path in folder.glob("*.json") if folder.is_dir() else ():
         if path not in wanted:
@@ -64,14 +61,32 @@ def sync(params: Params, layout: Layout) -> list[Path]:
     return changed
 
 
+def outdated(params: Params, layout: Layout) -> list[Path]:
+    """Slices that are missing, or say something else than params and code do now."""
+    wanted = {layout.slice(name): make for name, make in all_slices(params).items()}
+    return [
+        path
+        for path, make in wanted.items()
+        if not path.is_file() or path.read_bytes() != _content(make())
+    ]
+
+
+def _content(made: Slice) -> bytes:
+    return json.dumps(made, sort_keys=True, indent=1, ensure_ascii=False).encode()
+
+
 def prepare(params: Params, dataset: str) -> Slice:
     """A dataset's images: how they are split, and the files they come from."""
     from dpc.datasets import EMBEDDED, icons, split_file
 
     if dataset in EMBEDDED:
         read = {"split_by": params.data.split_by, "test_cap": params.data.test_cap}
+        drawn_by = {name: metadata.version(name) for name in ("pillow", "resvg-py")}
         return _slice(
-            read, "dpc.stages.prepare", "dpc.datasets.icons", sources=icons.sources(dataset)
+            read,
+            "dpc.stages.prepare",
+            "dpc.datasets.icons",
+            sources=icons.sources(dataset) | drawn_by,
         )
     place = asdict(params.data.on_disk[dataset]) | {"root": params.data.root}
     sources = split_file.sources(dataset, params)
@@ -80,7 +95,7 @@ def prepare(params: Params, dataset: str) -> Slice:
 
 def features(params: Params) -> Slice:
     """Features of test images: the CLIP and its arithmetic."""
-    return _slice(_clip(params), "dpc.stages.features")
+    return _computed(params, {}, "dpc.stages.features")
 
 
 def shots(params: Params) -> Slice:
@@ -88,24 +103,25 @@ def shots(params: Params) -> Slice:
     values = as_dict(params)["data"]
     drawn = {key: values[key] for key in ("shots", "val_shots", "views")}
     pool = {"pool": params.dpc.negatives.pool}
-    return _slice(_clip(params) | drawn | pool, "dpc.stages.features")
+    return _computed(params, drawn | pool, "dpc.stages.features")
 
 
 def tune(params: Params, backbone: str) -> Slice:
     """Stage one: the backbone's block, the optimizer, the CLIP."""
-    return _slice(_training(params, backbone), "dpc.stages.tune", _module(params, backbone))
+    return _computed(params, _training(params, backbone), "dpc.stages.tune", _module(backbone))
 
 
 def budget(params: Params, backbone: str) -> Slice:
     """Stage one prolonged to the images of both stages: what stage two's length depends on too."""
     dpc = params.dpc
     length = {
+        "dpc.batch": dpc.batch,
         "dpc.epochs": dpc.epochs,
         "dpc.objective": dpc.objective,
         "dpc.negatives.k": dpc.negatives.k,
     }
     values = _training(params, backbone) | length
-    return _slice(values, "dpc.stages.tune", _module(params, backbone))
+    return _computed(params, values, "dpc.stages.tune", _module(backbone))
 
 
 def finetune(params: Params, backbone: str) -> Slice:
@@ -115,26 +131,28 @@ def finetune(params: Params, backbone: str) -> Slice:
     if params.dpc.parametrization != "parallel":
         inference -= {"weight"}  # there ω_b is a parameter of training as well
     values = {key: value for key, value in dpc.items() if key not in inference}
-    return _slice(
+    return _computed(
+        params,
         _training(params, backbone) | {"dpc": values},
         "dpc.stages.finetune",
-        _module(params, backbone),
+        _module(backbone),
     )
 
 
 def evaluate(params: Params, method: Method) -> Slice:
     """One row: the backbone's block and the CLIP; with DPC, its weights."""
-    values = _clip(params) | {"backbone": params.backbones[method.backbone]}
+    values = _backbone(params, method.backbone)
     if method.dpc:
         dpc = as_dict(params)["dpc"]
         read = ("weight", "weight_new", "inference", "parametrization", "sweep", "sweep_new")
         values |= {"dpc": {key: dpc[key] for key in read}}
-    return _slice(values, "dpc.stages.evaluate", _module(params, method.backbone))
+    return _computed(params, values, "dpc.stages.evaluate", _module(method.backbone))
 
 
 def report(params: Params) -> Slice:
-    """The page shows every parameter."""
-    return _slice(as_dict(params), "dpc.stages.report")
+    """The page shows every parameter, and the versions of what draws it."""
+    drawn_by = {name: metadata.version(name) for name in ("matplotlib", "scipy", "jinja2")}
+    return _slice(as_dict(params) | {"versions": drawn_by}, "dpc.stages.report")
 
 
 def _slice(
@@ -144,22 +162,30 @@ def _slice(
     return found | ({"sources": dict(sources)} if sources is not None else {})
 
 
-def _clip(params: Params) -> dict[str, Any]:
-    spec = clip_spec(params)
-    return {
-        "clip": asdict(params.clip) | {"weights": weights_identity(spec)},
+def _computed(params: Params, values: Mapping[str, Any], *roots: str) -> Slice:
+    """A slice of work with the CLIP. ``device`` as it is written is no parameter: the kind of
+    device it comes to is part of the store's key, so `auto` and what it means are one result."""
+    clip = {
+        "weights": weights_identity(clip_spec(params)),
+        "precision": params.clip.precision,
         "threads": params.run.threads,
+    }
+    return _slice({"clip": clip} | dict(values), *roots) | {"device": params.clip.device}
+
+
+def _backbone(params: Params, backbone: str) -> dict[str, Any]:
+    """A backbone's block; its sentence is one for all datasets (zero-shot CLIP's default)."""
+    return {
+        "backbone": params.backbones[backbone],
+        "template": params.backbones["zero_shot"]["template"],
     }
 
 
 def _training(params: Params, backbone: str) -> dict[str, Any]:
-    return _clip(params) | {
-        "backbone": params.backbones[backbone],
-        "optimizer": asdict(params.optimizer),
-    }
+    return _backbone(params, backbone) | {"optimizer": asdict(params.optimizer)}
 
 
-def _module(params: Params, backbone: str) -> str:
+def _module(backbone: str) -> str:
     from dpc.backbones import BACKBONES
 
     return BACKBONES.get(backbone, backbone).partition(":")[0]

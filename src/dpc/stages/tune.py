@@ -1,5 +1,7 @@
 """`dpc tune`: stage one, the tuned prompt P of a backbone."""
 
+import dataclasses
+import math
 import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
@@ -8,6 +10,7 @@ from dpc.artifacts import Artifact
 from dpc.params.load import require_dataset
 from dpc.params.sections import Params
 from dpc.stages import slices
+from dpc.stages.inputs import shots_input
 from dpc.stages.layout import Layout
 from dpc.stages.runner import Job, Made, device_of
 
@@ -20,8 +23,7 @@ def job(
 ) -> Job:
     """Tune ``backbone`` on the base classes' shots of one seed.
 
-    With ``budget``, for as many images as stages one and two see together: each epoch of stage two
-    sees at most K images for each of its own, so E₁ + K·E₂ epochs are at least as many.
+    With ``budget``, for at least as many images as stages one and two see together.
     """
     require_dataset(params, dataset)
 
@@ -41,16 +43,18 @@ def job(
         classnames = inputs["shots"].results["classnames"]
         module = new_backbone(params, backbone, clip, seed).to(clip.device)
         task = make_task(clip, module, classnames, params.backbones["zero_shot"]["template"])
-        recipe = stage_one_recipe(params, backbone, len(classnames), budget)
-        checkpoint = Checkpoint(key, time.monotonic)
+        recipe = stage_one_recipe(params, backbone)
+        if budget:
+            epochs = budget_epochs(params, recipe, len(bank.labels), len(classnames))
+            recipe = dataclasses.replace(recipe, epochs=epochs)
+        checkpoint = Checkpoint(key, time.monotonic, f"{dataset} {backbone}", recipe.epochs)
         with torch.enable_grad():
             history = tune(task, module, bank, recipe, seed, checkpoint.save, checkpoint.load())
         checkpoint.done()
-        steps = recipe.epochs * max(1, len(bank.labels) // recipe.batch)
         results = {
             "history": history,
-            "steps": steps,
-            "images_seen": steps * min(recipe.batch, len(bank.labels)),
+            "steps": recipe.epochs * steps_an_epoch(len(bank.labels), recipe.batch),
+            "images_seen": recipe.epochs * images_an_epoch(len(bank.labels), recipe.batch),
             "epochs": recipe.epochs,
             "learned": {name: list(value.shape) for name, value in module.named_parameters()},
         }
@@ -62,30 +66,46 @@ def job(
         stage,
         {"dataset": dataset, "backbone": backbone, "seed": seed},
         read,
-        {"shots": layout.shots(dataset, seed)},
+        {"shots": shots_input(params, layout, dataset, seed, "train.")},
         {"tuned.safetensors": layout.tuned(dataset, backbone, seed, budget)},
         make,
         device_of(params),
-        {"shots": f"run `dpc features --dataset {dataset}`"},
     )
 
 
-def stage_one_recipe(params: Params, backbone: str, classes: int, budget: bool) -> "Recipe":
-    """The recipe of stage one, prolonged to the budget of both stages where asked."""
+def stage_one_recipe(params: Params, backbone: str) -> "Recipe":
+    """The recipe of stage one out of a backbone's block and the block ``optimizer``."""
     from dpc.backbones.recipe import Recipe
 
-    block = params.backbones[backbone]
-    epochs = block["epochs"]
-    if budget:
-        contrastive = params.dpc.objective == "contrastive"
-        images = min(params.dpc.negatives.k, classes) if contrastive else 1
-        epochs += images * params.dpc.epochs
-    optimizer = params.optimizer
+    block, optimizer = params.backbones[backbone], params.optimizer
     return Recipe(
         block["lr"],
-        epochs,
+        block["epochs"],
         block["batch"],
         optimizer.momentum,
         optimizer.weight_decay,
         optimizer.warmup_lr,
     )
+
+
+def budget_epochs(params: Params, recipe: "Recipe", images: int, classes: int) -> int:
+    """Epochs of stage one that see at least the images of both stages.
+
+    Stage two sees at most B·K images a step (K cut to the number of classes); what a batch drops
+    because a class is in it already is not taken off, so the prolonged run is not the shorter one.
+    """
+    dpc = params.dpc
+    pairs = min(dpc.negatives.k, classes) if dpc.objective == "contrastive" else 1
+    first = recipe.epochs * images_an_epoch(images, recipe.batch)
+    second = dpc.epochs * images_an_epoch(images, dpc.batch) * pairs
+    return math.ceil((first + second) / images_an_epoch(images, recipe.batch))
+
+
+def steps_an_epoch(images: int, batch: int) -> int:
+    """Batches of an epoch: the last incomplete one is dropped, unless it is the only one."""
+    return max(1, images // batch)
+
+
+def images_an_epoch(images: int, batch: int) -> int:
+    """Images that the batches of an epoch hold."""
+    return steps_an_epoch(images, batch) * min(images, batch)

@@ -1,0 +1,162 @@
+"""What each command does; imports stand inside, so that `dpc --help` costs nothing."""
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dpc.errors import DpcError
+
+if TYPE_CHECKING:
+    from dpc.stages.layout import Layout
+
+
+def run_stage(options: argparse.Namespace) -> None:
+    from dpc.params.load import load
+    from dpc.stages.layout import Layout
+    from dpc.stages.plan import ORDER, Selection, jobs
+    from dpc.stages.runner import run
+
+    params = load(options.params, options.overrides)
+    layout = _layout(options)
+    chosen = Selection(
+        datasets=options.dataset,
+        backbones=getattr(options, "backbone", ()),
+        seeds=getattr(options, "seeds", ()),
+        test=not getattr(options, "only_shots", False),
+        shots=not getattr(options, "only_test", False),
+        budget=getattr(options, "budget", None),
+    )
+    if layout != Layout():  # a scratch tree may lack what this cell needs: make it, or take it
+        for earlier in ORDER[: ORDER.index(options.stage)]:
+            for job in jobs(earlier, params, layout, chosen):
+                run(job)
+    ran = False
+    for job in jobs(options.stage, params, layout, chosen):
+        run(job)
+        ran = True
+        if options.stage == "evaluate":
+            _say_row(job.outputs["row.safetensors"])
+    if not ran:
+        raise DpcError(f"{options.stage}: the grid of {options.params} has no such cell")
+
+
+def _say_row(path: Path) -> None:
+    from dpc import artifacts
+    from dpc.evaluation.statistics import harmonic_mean
+    from dpc.progress import LOG
+
+    row = artifacts.read(path).results
+    base, new = row["base"], row["new"]
+    LOG.info("  base %.2f, new %.2f, H %.2f", base, new, harmonic_mean(base, new))
+
+
+def _layout(options: argparse.Namespace) -> "Layout":
+    """The tree of a command: the engines' one only for params.yaml as it stands.
+
+    Raises:
+        DpcError: other parameters are asked to write into the engines' tree.
+    """
+    from dpc.files import digest
+    from dpc.stages.layout import Layout
+
+    own = Layout()
+    if not options.overrides and options.params.resolve() == Path("params.yaml").resolve():
+        return Layout(options.out) if options.out else own
+    if options.out and options.out.resolve() == own.root.resolve():
+        raise DpcError(
+            f"--out {options.out} belongs to params.yaml as it stands; name another folder"
+        )
+    named = [options.params.read_text(), *sorted(options.overrides)]
+    return Layout(options.out or Path(".cache/scratch") / digest("\n".join(named))[:12])
+
+
+def run_report(options: argparse.Namespace) -> None:
+    from dpc.params.load import load
+    from dpc.stages.report import write
+
+    write(load(options.params, options.overrides), _layout(options))
+
+
+def run_params(options: argparse.Namespace) -> None:
+    from dpc.files import write_atomically
+    from dpc.params.load import checked, description_for, preset, preset_heading
+    from dpc.params.render import render
+
+    values = preset(options.preset, options.overrides)
+    checked(values, f"preset {options.preset}")
+    text = render(values, description_for(values), preset_heading(options.preset))
+    if options.out is None:
+        sys.stdout.write(text)
+    else:
+        write_atomically(options.out, text.encode())
+
+
+def run_slices(options: argparse.Namespace) -> None:
+    from dpc.params.load import load
+    from dpc.stages.layout import Layout
+    from dpc.stages.slices import sync
+
+    changed = sync(load(options.params), Layout())
+    names = ", ".join(sorted(path.stem for path in changed))
+    print(f"slices: {names or 'everything is up to date'}")
+
+
+def run_check(options: argparse.Namespace) -> None:
+    from dpc.params.load import load
+    from dpc.stages.cells import methods
+
+    params = load(options.params)
+    run = params.run
+    rows = ", ".join(method.name for method in methods(params))
+    print(
+        f"{options.params}: fine; {len(run.datasets)} datasets × {len(run.seeds)} seeds × ({rows})"
+    )
+
+
+def run_list(options: argparse.Namespace) -> None:
+    from dpc.backbones import BACKBONES
+    from dpc.datasets import EMBEDDED
+    from dpc.params.load import preset_heading, presets
+
+    print("datasets (embedded): " + ", ".join(EMBEDDED))
+    print("backbones: " + ", ".join(BACKBONES))
+    print("presets:")
+    for name in presets():
+        print(f"  {name}: {preset_heading(name).splitlines()[0]}")
+
+
+def run_verify(options: argparse.Namespace) -> None:
+    from dpc.params.load import load
+    from dpc.stages.layout import Layout
+    from dpc.stages.plan import stale
+    from dpc.stages.report import files
+    from dpc.stages.slices import outdated
+
+    params, layout = load(options.params), Layout()
+    behind = [f"slice {path.stem}" for path in outdated(params, layout)] + stale(params, layout)
+    if not behind:
+        report = files(params, layout)
+        wrong = [str(p) for p, data in report.items() if not p.is_file() or p.read_bytes() != data]
+        behind += wrong
+    if behind:
+        raise DpcError(
+            f"stale: {', '.join(behind)}; run `snakemake --cores all all` or `dvc repro`"
+        )
+    print("every file of the tree belongs to params.yaml, its inputs and the code")
+
+
+def run_gc(options: argparse.Namespace) -> None:
+    from dpc.store import Store
+
+    dropped, kept = Store().collect(_bytes(options.keep))
+    print(f"store: {dropped} entries dropped, {kept / 1e6:.0f} MB kept")
+
+
+def _bytes(text: str) -> int:
+    units = {"KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
+    number, unit = text[:-2], text[-2:].upper()
+    try:
+        return int(float(number) * units[unit])
+    except (KeyError, ValueError):
+        raise DpcError(f"size {text!r} is not understood; write 500MB or 5GB") from None

@@ -1,0 +1,56 @@
+"""Artefacts as other stages' inputs: where each lies, what makes it, how to make it again."""
+
+from dpc.params.sections import Params
+from dpc.stages import slices
+from dpc.stages.cells import Method
+from dpc.stages.layout import Layout
+from dpc.stages.runner import Input
+
+
+def manifest_input(params: Params, layout: Layout, dataset: str) -> Input:
+    """The prepared dataset as another stage's input."""
+    remedy = f"run `dpc prepare --dataset {dataset}`"
+    return Input(layout.manifest(dataset), slices.prepare(params, dataset), remedy)
+
+
+def test_input(params: Params, layout: Layout, dataset: str) -> Input:
+    """The features of the test images as another stage's input."""
+    remedy = f"run `dpc features --dataset {dataset}`"
+    return Input(layout.test_features(dataset), slices.features(params), remedy)
+
+
+def shots_input(params: Params, layout: Layout, dataset: str, seed: int, *parts: str) -> Input:
+    """One seed's features as another stage's input; ``parts``: prefixes of what it reads."""
+    remedy = f"run `dpc features --dataset {dataset}`"
+    return Input(layout.shots(dataset, seed), slices.shots(params), remedy, parts)
+
+
+def tuned_input(
+    params: Params, layout: Layout, dataset: str, backbone: str, seed: int, budget: bool = False
+) -> Input:
+    """The tuned prompt as another stage's input."""
+    made_by = slices.budget(params, backbone) if budget else slices.tune(params, backbone)
+    cell = f"--dataset {dataset} --backbone {backbone} --seeds {seed}"
+    remedy = f"run `dpc tune {cell}{' --budget' if budget else ''}`"
+    return Input(layout.tuned(dataset, backbone, seed, budget), made_by, remedy)
+
+
+def parallel_input(params: Params, layout: Layout, dataset: str, backbone: str, seed: int) -> Input:
+    """The parallel prompt as another stage's input."""
+    cell = f"--dataset {dataset} --backbone {backbone} --seeds {seed}"
+    return Input(
+        layout.parallel(dataset, backbone, seed),
+        slices.finetune(params, backbone),
+        f"run `dpc finetune {cell}`",
+    )
+
+
+def row_input(
+    params: Params, layout: Layout, dataset: str, method: Method, seed: int | None
+) -> Input:
+    """A row as the report's input."""
+    return Input(
+        layout.evaluated(dataset, method.name, seed),
+        slices.evaluate(params, method),
+        f"run `dpc evaluate --dataset {dataset} --backbone {method.backbone}`",
+    )
