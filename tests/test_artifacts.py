@@ -1,4 +1,4 @@
-"""Artefacts and the store: whole or absent, equal bytes for equal content, damage always noticed."""
+"""Artefacts and the store: whole or absent, equal bytes for equal content, damage noticed."""
 
 import errno
 import json

@@ -57,7 +57,9 @@ def test_dvc_after_snakemake_trains_nothing_and_snakemake_after_that_neither(bui
     _, worked = tree.build("dvc")
     assert worked == set()
     assert tree.results() == before
-    assert "up to date" in tree.dvc().stdout
+    again = tree.dvc().stdout
+    assert "slices: everything is up to date" in again
+    assert again.count("Running stage") == 1  # the look at params, code and data
     assert "Nothing to be done" in tree.snakemake().stderr
 
 
@@ -79,12 +81,19 @@ def test_an_edit_reruns_what_reads_it_and_nothing_else(built, tmp_path, engine, 
         assert ran == expected, what
         return worked
 
-    for path in ("params.yaml", "src/dpc/training.py", "src/dpc/collaboration/loss.py"):
+    for path in (
+        "params.yaml",
+        "src/dpc/training.py",
+        "src/dpc/collaboration/loss.py",
+        "results/.params/tune.coop.json",
+        "results/features/icons-bootstrap/seed1.safetensors",
+        "results/prepare/icons-bootstrap/images.zip",
+    ):
         os.utime(tree.root / path)
     assert after(set(), "touched files") == set()
 
-    tree.append("workflow/README.md", "words\n")
-    after(set(), "a page of documentation")
+    tree.append("README.md", "words\n")
+    assert after(set(), "a page of documentation") == set()
 
     tree.edit("  weight: 0.2", "  weight: 0.3")
     worked = after({"evaluate", "report"}, "dpc.weight")
@@ -106,6 +115,8 @@ def test_an_edit_reruns_what_reads_it_and_nothing_else(built, tmp_path, engine, 
 
     tree.append("src/dpc/report/words.py", "\n# a note\n")
     after({"report"}, "code of the report")
+    tree.append("src/dpc/report/page.html.j2", "<!-- a note -->\n")
+    after({"report"}, "the page's template")
 
     tree.append("src/dpc/collaboration/loss.py", HEAVIER_LOSS)
     worked = after({"finetune", "evaluate", "report"}, "code of the loss")
@@ -148,7 +159,7 @@ def test_killed_in_the_middle_it_goes_on_to_the_same_bytes(built, tmp_path, engi
         stderr=subprocess.DEVNULL,
     )
     deadline = time.monotonic() + 120
-    while not list(tree.root.glob("results/features/*/test.safetensors")):
+    while not list(tree.root.glob("results/tune/*/*/seed1.safetensors")):
         assert time.monotonic() < deadline
         assert process.poll() is None
         time.sleep(0.1)
@@ -159,7 +170,9 @@ def test_killed_in_the_middle_it_goes_on_to_the_same_bytes(built, tmp_path, engi
         tree.snakemake("--unlock")
     tree.build(engine)
     ours, theirs = tree.results(), built.results()
-    assert [name for name in theirs if ours.get(name) != theirs[name]] == []
+    assert {name for name in theirs | ours if ours.get(name) != theirs.get(name)} == set()
+    tree.edit("  weight: 0.2", "  weight: 0.3")
+    assert tree.build(engine)[0] == {"evaluate", "report"}
 
 
 @pytest.mark.parametrize("engine", ["snakemake", "dvc"])

@@ -143,7 +143,7 @@ def test_a_wrong_override_is_one_line(smoke, override, words):
 
 def test_an_override_is_checked_like_the_file(tmp_path):
     assert main(["params", "--preset", "smoke", "--out", "params.yaml"]) == 0
-    with pytest.raises(ParamsError, match="dpc.weight is 7"):
+    with pytest.raises(ParamsError, match=r"dpc\.weight is 7"):
         load(Path("params.yaml"), ["dpc.weight=7"])
 
 

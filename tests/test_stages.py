@@ -1,4 +1,4 @@
-"""Each stage on a small dataset, what it leaves behind, and everything that can be wrong with it."""
+"""Each stage on a small dataset, what it leaves behind, and all that can be wrong with it."""
 
 import json
 import os

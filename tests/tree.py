@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 REPOSITORY = Path(__file__).parents[1]
-PIECES = ("Snakefile", "workflow", "profiles", "dvc.yaml", ".dvcignore", ".gitignore", "src")
+PIECES = ("README.md", "Snakefile", "workflow", "profiles", "dvc.yaml", ".dvcignore", ".gitignore", "src")
 
 
 class Tree:
@@ -37,7 +37,8 @@ class Tree:
     @property
     def environment(self) -> dict[str, str]:
         scripts = Path(sys.executable).parent
-        return os.environ | {
+        inherited = {name: value for name, value in os.environ.items() if name != "DPC_STORE"}
+        return inherited | {
             "PATH": f"{scripts}{os.pathsep}{os.environ['PATH']}",
             "PYTHONPATH": str(self.root / "src"),
             "GIT_AUTHOR_NAME": "t",
