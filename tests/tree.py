@@ -8,7 +8,16 @@ import sys
 from pathlib import Path
 
 REPOSITORY = Path(__file__).parents[1]
-PIECES = ("README.md", "Snakefile", "workflow", "profiles", "dvc.yaml", ".dvcignore", ".gitignore", "src")
+PIECES = (
+    "README.md",
+    "Snakefile",
+    "workflow",
+    "profiles",
+    "dvc.yaml",
+    ".dvcignore",
+    ".gitignore",
+    "src",
+)
 
 
 class Tree:
