@@ -42,7 +42,7 @@ def make_rows(
             dpc = b + gain + draw.gauss(0, noise) if noise else b + gain
             rows.append(_row(dataset, "coop", seed, b, n, history=_history(draw, 10, 1.4)))
             row = _row(dataset, "coop", seed, longer, n - 1.1, history=_history(draw, 20, 1.4))
-            rows.append(row | {"method": "coop+budget", "budget": True, "images_seen": 10240})
+            rows.append(row | {"method": "coop+budget", "budget": True, "images_seen": 10400})
             rows.append(_dpc_row(dataset, seed, (b, n), dpc, draw))
     return rows
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from dpc.report.effects import Effect
 from dpc.report.rows import Results
-from dpc.report.tables import AVERAGE, METRICS, Line, Point, curve, losses, main_table, weights
+from dpc.report.tables import AVERAGE, METRICS, Line, Point, curve, losses, main_table
 from dpc.report.words import DASH
 
 
@@ -16,13 +16,19 @@ def table_csv(results: Results) -> str:
     lines = [[*fields.split(), "images_seen"]]
     for name in (*results.datasets, AVERAGE):
         average = name == AVERAGE
-        for method in results.methods:
-            cell = results.average(method) if average else results.cell(name, method)
+        for contender in results.contenders:
+            cell = results.average(contender) if average else results.cell(name, contender)
             if cell is None:
                 continue
             sets = results.datasets if average else (name,)
             seeds = " ".join(str(seed) for seed in cell.seeds if seed is not None)
-            line = [name, method.key, method.selection, weights(results, method, sets), seeds]
+            line = [
+                name,
+                contender.key,
+                contender.selection,
+                results.weights(contender, sets),
+                seeds,
+            ]
             for metric in METRICS:
                 summary = getattr(cell, metric)
                 line += [_number(summary.mean), _number(summary.std)]
@@ -34,10 +40,10 @@ def curves_csv(results: Results) -> str:
     """Every point of the ω curves."""
     lines = [["dataset", "method", "curve", "split", "weight", "mean", "std", "seeds"]]
     for dataset in results.datasets:
-        for method in results.shown():
+        for contender in results.shown():
             for name, split in (("omega_b", "test"), ("omega_b", "val"), ("omega_n", "test")):
-                for point in curve(results.runs(dataset, method), name, split):
-                    start = [dataset, method.key, name, split, f"{point.x:g}"]
+                for point in curve(results.runs(dataset, contender), name, split):
+                    start = [dataset, contender.key, name, split, f"{point.x:g}"]
                     lines.append([*start, *_values(point)])
     return _csv(lines)
 
@@ -46,19 +52,20 @@ def losses_csv(results: Results) -> str:
     """Every point of the training curves."""
     lines = [["dataset", "method", "loss", "epoch", "mean", "std", "seeds"]]
     for dataset in results.datasets:
-        for method in results.shown():
-            for name, series in losses(results.runs(dataset, method)).items():
+        for contender in results.shown():
+            for name, series in losses(results.runs(dataset, contender)).items():
                 for point in series:
-                    lines.append([dataset, method.key, name, f"{point.x:g}", *_values(point)])
+                    lines.append([dataset, contender.key, name, f"{point.x:g}", *_values(point)])
     return _csv(lines)
 
 
 def effects_csv(tested: Sequence[Effect]) -> str:
-    """The tested effects."""
-    fields = "first second metric pairs mean low high t p wins ties losses p_over_sets"
+    """The tested effects; ``selection`` is the rule for the first method's ω_b."""
+    fields = "first selection second metric pairs mean low high t p wins ties losses p_over_sets"
     lines = [fields.split()]
     for effect in tested:
-        start = [effect.first.key, effect.second.key, effect.metric]
+        first, second = effect.first, effect.second
+        start = [first.key, first.selection, second.key, effect.metric]
         test, sets = effect.pairs, effect.sets
         if test is None:
             lines.append([*start, "0", *[""] * 9])
@@ -79,7 +86,7 @@ def markdown(results: Results) -> str:
     for block in main_table(results):
         for line in block.lines:
             cells = [_bold(line, metric, "**", "**") for metric in METRICS]
-            label = line.method.label.replace("_", "\\_")
+            label = line.contender.label.replace("_", "\\_")
             ends = f"{line.h_mean} | {line.images}"
             lines.append(f"| {block.name} | {label} | {' | '.join(cells)} | {ends} |")
     return "\n".join(lines) + "\n"
@@ -96,7 +103,9 @@ def latex(results: Results) -> str:
             text = " & ".join(
                 cell.replace("±", r"$\pm$").replace("†", r"$\dagger$") for cell in cells
             )
-            lines.append(f"{name} & {_escape(line.method.label)} & {text.replace(DASH, '--')} \\\\")
+            lines.append(
+                f"{name} & {_escape(line.contender.label)} & {text.replace(DASH, '--')} \\\\"
+            )
     return "\n".join([*lines, r"\bottomrule", r"\end{tabular}"]) + "\n"
 
 

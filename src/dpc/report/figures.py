@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
 from dpc.report.labels import place
-from dpc.report.rows import Cell, Method, Results, backbone_label
+from dpc.report.rows import Cell, Contender, Results, backbone_label
 from dpc.report.svg import MARKERS, Drawing, color, draw, slug
 from dpc.report.tables import AVERAGE, Point, curve, losses
 
@@ -21,15 +21,15 @@ def tradeoff(results: Results) -> list[Drawing]:
     """Base against new accuracy: the averages, and every data set."""
     drawings = []
     for backbone in results.backbones:
-        name, methods = backbone_label(backbone), _family(results, backbone)
-        averages = {m: cell for m in methods if (cell := results.average(m)) is not None}
+        name, contenders = backbone_label(backbone), _family(results, backbone)
+        averages = {m: cell for m in contenders if (cell := results.average(m)) is not None}
         if len(results.datasets) > 1 and averages:
             drawings.append(_average_scatter(backbone, averages, len(results.datasets)))
         cells = {
-            (dataset, method): cell
+            (dataset, contender): cell
             for dataset in results.datasets
-            for method in methods
-            if (cell := results.cell(dataset, method)) is not None
+            for contender in contenders
+            if (cell := results.cell(dataset, contender)) is not None
         }
         if cells:
             title = f"{name}: every data set"
@@ -51,7 +51,7 @@ def weight_curves(results: Results, curve_name: str) -> list[Drawing]:
     drawings = []
     for backbone in results.backbones:
         for dataset in results.datasets:
-            runs = results.runs(dataset, Method(backbone, "dpc"))
+            runs = results.runs(dataset, Contender(backbone, "dpc"))
             test = curve(runs, curve_name, "test")
             if not test:
                 continue
@@ -78,7 +78,7 @@ def training_curves(results: Results) -> list[Drawing]:
     for backbone in results.backbones:
         for dataset in results.datasets:
             series = {
-                kind: losses(results.runs(dataset, Method(backbone, kind)))
+                kind: losses(results.runs(dataset, Contender(backbone, kind)))
                 for kind in ("budget", "plain", "dpc")
             }
             if not any(series.values()):
@@ -97,12 +97,12 @@ def training_curves(results: Results) -> list[Drawing]:
     return drawings
 
 
-def _family(results: Results, backbone: str) -> list[Method]:
+def _family(results: Results, backbone: str) -> list[Contender]:
     return [m for m in results.shown() if m.backbone in (backbone, "zero_shot")]
 
 
-def _average_scatter(backbone: str, averages: dict[Method, Cell], count: int) -> Drawing:
-    cells = {(AVERAGE, method): cell for method, cell in averages.items()}
+def _average_scatter(backbone: str, averages: dict[Contender, Cell], count: int) -> Drawing:
+    cells = {(AVERAGE, contender): cell for contender, cell in averages.items()}
     title = f"{backbone_label(backbone)}: average of {count} data sets"
     return draw(
         slug("tradeoff", backbone, "average"),
@@ -113,26 +113,26 @@ def _average_scatter(backbone: str, averages: dict[Method, Cell], count: int) ->
     )
 
 
-def _scatter(cells: dict[tuple[str, Method], Cell], title: str, panels: list[Axes]) -> None:
-    """Points by method, grey paths from zero-shot, arrows from the backbone to DPC, H contours."""
+def _scatter(cells: dict[tuple[str, Contender], Cell], title: str, panels: list[Axes]) -> None:
+    """Points by contender, grey paths from zero-shot, arrows to DPC, contours of equal H."""
     axes = panels[0]
     where = {key: (cell.base.mean, cell.new.mean) for key, cell in cells.items()}
     _limits(axes, list(where.values()))
     _contours(axes)
-    methods = list(dict.fromkeys(method for _, method in where))
-    for method in methods:
-        points = np.array([at for (_, other), at in where.items() if other == method])
+    contenders = list(dict.fromkeys(contender for _, contender in where))
+    for contender in contenders:
+        points = np.array([at for (_, other), at in where.items() if other == contender])
         axes.plot(
             *points.T,
-            MARKERS[method.kind],
-            color=color(method.kind),
+            MARKERS[contender.kind],
+            color=color(contender.kind),
             markersize=6.5,
-            label=method.label,
+            label=contender.label,
             zorder=4,
         )
     names = list(dict.fromkeys(name for name, _ in where))
     for name in names:
-        at = {method.kind: point for (other, method), point in where.items() if other == name}
+        at = {contender.kind: point for (other, contender), point in where.items() if other == name}
         _arrow(axes, at, "zero_shot", "plain", "zero_shot", 0.9)
         _arrow(axes, at, "plain", "dpc", "dpc", 1.7)
     if names != [AVERAGE]:
@@ -144,12 +144,12 @@ def _scatter(cells: dict[tuple[str, Method], Cell], title: str, panels: list[Axe
     axes.figure.legend(*axes.get_legend_handles_labels(), loc="outside upper left", ncols=2)
 
 
-def _along(where: dict[tuple[str, Method], tuple[float, float]]) -> list[tuple[float, float]]:
+def _along(where: dict[tuple[str, Contender], tuple[float, float]]) -> list[tuple[float, float]]:
     """Places on the grey paths from zero-shot to the tuned prompt, for names to stay clear of."""
     places = []
-    for (name, method), (x, y) in where.items():
-        start = where.get((name, Method("zero_shot", "zero_shot")))
-        if method.kind == "plain" and start is not None:
+    for (name, contender), (x, y) in where.items():
+        start = where.get((name, Contender("zero_shot", "zero_shot")))
+        if contender.kind == "plain" and start is not None:
             places += [
                 (x + t * (start[0] - x), y + t * (start[1] - y)) for t in np.linspace(0, 1, 20)
             ]
@@ -249,10 +249,10 @@ def _band(axes: Axes, points: Sequence[Point], name: str, dash: str, label: str)
         axes.fill_between(x, mean - std, mean + std, color=color(name), alpha=0.18, linewidth=0)
 
 
-def _cells_alt(cells: dict[tuple[str, Method], Cell]) -> str:
+def _cells_alt(cells: dict[tuple[str, Contender], Cell]) -> str:
     return " ".join(
-        f"{name}, {method.label}: base {cell.base.mean:.1f}, new {cell.new.mean:.1f}."
-        for (name, method), cell in cells.items()
+        f"{name}, {contender.label}: base {cell.base.mean:.1f}, new {cell.new.mean:.1f}."
+        for (name, contender), cell in cells.items()
     )
 
 

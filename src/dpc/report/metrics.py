@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from dpc.report.rows import Method, Results, Row, Score, collect
+from dpc.report.rows import Contender, Results, Row, Score, collect
 
 DIGITS = 4  # of a percentage: far below one test image
 SUMMARY_SIZE = 10
@@ -19,14 +19,15 @@ def build(rows: Iterable[Row], clip: str, datasets: Sequence[str] = ()) -> dict[
 
     Returns:
         ``{"rows": [...], "averages": {...}}`` in percent. A method that did not run on every
-        data set has no average.
+        data set has no average. ``omega_b`` is the weight that base classes were read with:
+        1 where P' alone read them.
     """
     results = collect(rows, datasets)
     lines = [
         _line(score, clip)
         for dataset in results.datasets
-        for method in results.methods
-        for score in results.runs(dataset, method)
+        for contender in results.contenders
+        for score in results.runs(dataset, contender)
     ]
     return {"rows": lines, "averages": _averages(results)}
 
@@ -53,10 +54,10 @@ def summary(rows: Iterable[Row], datasets: Sequence[str] = ()) -> dict[str, floa
 
 def _averages(results: Results) -> dict[str, dict[str, float]]:
     averages = {}
-    for method in results.shown():
-        cell = results.average(method)
+    for contender in results.shown():
+        cell = results.average(contender)
         if cell is not None and cell.h_mean is not None:
-            averages[method.key] = {
+            averages[contender.key] = {
                 "base": round(cell.base.mean, DIGITS),
                 "new": round(cell.new.mean, DIGITS),
                 "h": round(cell.h.mean, DIGITS),
@@ -68,25 +69,25 @@ def _averages(results: Results) -> dict[str, dict[str, float]]:
 def _gains(results: Results, averages: dict[str, dict[str, float]], kind: str) -> list[float]:
     gains = []
     for backbone in results.backbones:
-        dpc, other = Method(backbone, "dpc").key, Method(backbone, kind).key
+        dpc, other = Contender(backbone, "dpc").key, Contender(backbone, kind).key
         if dpc in averages and other in averages:
             gains.append(averages[dpc]["base"] - averages[other]["base"])
     return gains
 
 
 def _line(score: Score, clip: str) -> dict[str, Any]:
-    row, method = score.row, score.method
+    row, contender = score.row, score.contender
     return {
         "dataset": score.dataset,
-        "backbone": method.backbone,
-        "dpc": method.kind == "dpc",
-        "budget": method.kind == "budget",
+        "backbone": contender.backbone,
+        "dpc": contender.kind == "dpc",
+        "budget": contender.kind == "budget",
         "seed": score.seed,
         "protocol": "base-to-new",
-        "selection": method.selection,
+        "selection": contender.selection,
         "parametrization": row.get("parametrization"),
-        "inference": row.get("inference"),
-        "omega_b": score.omega_b,
+        "inference": score.inference,
+        "omega_b": score.applied,
         "omega_n": row.get("omega_n"),
         "clip": clip,
         "base": round(score.base, DIGITS),

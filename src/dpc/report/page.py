@@ -12,11 +12,20 @@ from markupsafe import Markup, escape
 
 from dpc.report import export, figures, metrics, words
 from dpc.report.effects import effects
+from dpc.report.headline import details, headline
 from dpc.report.rows import Results, Row, collect
 from dpc.report.svg import PALETTE, Drawing
 from dpc.report.tables import main_table, selection_table
 
 TEMPLATE = "page.html.j2"
+DATASET_COLUMNS = {
+    "classes_base": "Base classes",
+    "classes_new": "New classes",
+    "n_shots": "Training images",
+    "n_train": "Training images in the split",
+    "n_test": "Test images",
+    "split_by": "Split",
+}
 
 
 @dataclass(frozen=True)
@@ -24,8 +33,10 @@ class ReportContext:
     """What the page says about the run besides its results.
 
     ``datasets`` holds, in the order to show, dicts of ``name``, ``classes_base``,
-    ``classes_new``, ``n_train``, ``n_test`` and ``split_by`` ("image", "drawing" or a phrase); all
-    but the name may be missing. ``inputs`` and ``versions`` are name -> text.
+    ``classes_new``, ``n_shots`` (training images of one seed), ``n_train`` (those of the whole
+    split), ``n_test`` and ``split_by`` ("image", "drawing" or a phrase); all but the name may be
+    missing. ``inputs`` and ``versions`` are name -> text; the versions are those of the
+    environment that builds the report, which need not have made every row.
     """
 
     params: Mapping[str, Any] = field(default_factory=dict)
@@ -97,13 +108,14 @@ def _page(
     return environment.from_string(source).render(
         context=context,
         results=results,
-        headline=words.headline(results),
-        details=words.details(results),
+        headline=headline(results),
+        details=details(results),
         blocks=main_table(results),
         selection=selection_table(results),
         notes=_notes(results, context),
         drawings=shown,
         effects=[(words.effect_cells(effect), words.sentence(effect)) for effect in tested],
+        columns=_columns(context.datasets),
         params=_groups(context.params),
         palette={name.replace("_", "-"): pair for name, pair in PALETTE.items()},
         symbols=_symbols,
@@ -166,12 +178,14 @@ def _split_rule(rule: str) -> str:
 def _omega(results: Results) -> str:
     """The weights in use, and how the mix was trained and applied."""
     used: dict[str, list[str]] = {}
-    for (_, method), scores in results.scores.items():
-        if (method.kind, method.selection) == ("dpc", "last"):
+    for (_, contender), scores in results.scores.items():
+        if (contender.kind, contender.selection) == ("dpc", "last"):
             for score in scores:
-                for name in ("omega_b", "omega_n", "inference", "parametrization"):
-                    if score.row.get(name) is not None:
-                        used.setdefault(name, []).append(_text(score.row[name]))
+                fields = {name: score.row.get(name) for name in ("omega_n", "parametrization")}
+                fields |= {"omega_b": score.applied, "inference": score.inference}
+                for name, value in fields.items():
+                    if value is not None:
+                        used.setdefault(name, []).append(_text(value))
     parts = {name: " or ".join(sorted(set(values))) for name, values in used.items()}
     if not parts:
         return ""
@@ -184,6 +198,12 @@ def _omega(results: Results) -> str:
     return f"DPC: {fixed or 'weights not recorded'}, fixed before the run" + (
         f" ({modes})." if modes else "."
     )
+
+
+def _columns(datasets: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    """Field -> heading of what any data set says about itself."""
+    known = {key for dataset in datasets for key, value in dataset.items() if value is not None}
+    return {key: heading for key, heading in DATASET_COLUMNS.items() if key in known}
 
 
 def _groups(params: Mapping[str, Any]) -> list[tuple[str, list[tuple[str, str]]]]:

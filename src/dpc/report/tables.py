@@ -1,11 +1,11 @@
 """The tables and curves of the page as data; ``export`` writes them to files."""
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from dpc.evaluation.statistics import Summary, summarize
-from dpc.report.rows import Cell, Method, Results, Score
+from dpc.report.rows import Cell, Contender, Results, Score
 from dpc.report.words import DASH, percent
 
 METRICS = ("base", "new", "h")
@@ -14,9 +14,9 @@ AVERAGE = "Average"
 
 @dataclass(frozen=True)
 class Line:
-    """One method in one block of the main table; ``best`` names the columns set in bold."""
+    """One contender in one block of the main table; ``best`` names the columns set in bold."""
 
-    method: Method
+    contender: Contender
     cell: Cell | None
     best: frozenset[str]
     incomplete: bool
@@ -55,48 +55,39 @@ class Block:
 
 def main_table(results: Results) -> list[Block]:
     """The average over the data sets, then each of them."""
-    methods = (*results.shown(), *results.shown("val"))
+    contenders = (*results.shown(), *results.shown("val"))
     blocks = []
     for name in (AVERAGE, *results.datasets):
         average = name == AVERAGE
-        cells = {m: results.average(m) if average else results.cell(name, m) for m in methods}
+        cells = {m: results.average(m) if average else results.cell(name, m) for m in contenders}
         best = _best({m: cell for m, cell in cells.items() if m.selection == "last"})
         sets = results.datasets if average else (name,)
         lines = [
             Line(
-                method,
-                cells[method],
-                frozenset(metric for metric in METRICS if method in best[metric]),
-                any(results.incomplete(dataset, method) for dataset in sets),
-                _note(method, weights(results, method, sets)),
+                contender,
+                cells[contender],
+                frozenset(metric for metric in METRICS if contender in best[metric]),
+                any(results.incomplete(dataset, contender) for dataset in sets),
+                _note(contender, results.weights(contender, sets)),
             )
-            for method in methods
+            for contender in contenders
         ]
         blocks.append(Block(name, tuple(lines)))
     return blocks
 
 
-def weights(results: Results, method: Method, datasets: Iterable[str]) -> str:
-    """The base weights that a method's runs were tested with: ``0.2``, ``0.5 to 1`` or nothing."""
-    runs = [score for dataset in datasets for score in results.runs(dataset, method)]
-    used = sorted({score.applied for score in runs if score.applied is not None})
-    if not used:
-        return ""
-    return f"{used[0]:g}" if len(used) == 1 else f"{used[0]:g} to {used[-1]:g}"
-
-
-def _note(method: Method, used: str) -> str:
+def _note(contender: Contender, used: str) -> str:
     """``ω_b 0.2``; the weights that validation chose have a table of their own."""
-    return f"ω_b {used}" if used and method.selection == "last" else ""
+    return f"ω_b {used}" if used and contender.selection == "last" else ""
 
 
-def _best(cells: Mapping[Method, Cell | None]) -> dict[str, set[Method]]:
-    """Methods with the highest mean of each column, as printed: equal numbers are all best."""
-    best: dict[str, set[Method]] = {}
+def _best(cells: Mapping[Contender, Cell | None]) -> dict[str, set[Contender]]:
+    """Contenders with the highest mean of each column, as printed: equal numbers are all best."""
+    best: dict[str, set[Contender]] = {}
     for metric in METRICS:
         means = {m: round(getattr(c, metric).mean, 2) for m, c in cells.items() if c is not None}
         top = max(means.values(), default=math.nan)
-        best[metric] = {method for method, mean in means.items() if mean == top}
+        best[metric] = {contender for contender, mean in means.items() if mean == top}
     return best
 
 
@@ -123,15 +114,15 @@ def selection_table(results: Results) -> list[Selection]:
     """Fixed ω_b, ω_b chosen on validation shots, and the test oracle, side by side."""
     lines = []
     for backbone in results.backbones:
-        methods = [Method(backbone, "dpc", rule) for rule in ("last", "val", "test_oracle")]
-        if methods[1] not in results.methods and methods[2] not in results.methods:
+        contenders = [Contender(backbone, "dpc", rule) for rule in ("last", "val", "test_oracle")]
+        if contenders[1] not in results.contenders and contenders[2] not in results.contenders:
             continue
         for name in (AVERAGE, *results.datasets):
             average = name == AVERAGE
-            cells = [results.average(m) if average else results.cell(name, m) for m in methods]
+            cells = [results.average(m) if average else results.cell(name, m) for m in contenders]
             fixed, val, oracle = (cell.base if cell is not None else None for cell in cells)
             sets = results.datasets if average else (name,)
-            chosen = weights(results, methods[1], sets)
+            chosen = results.weights(contenders[1], sets)
             lines.append(Selection(name, backbone, fixed, val, oracle, chosen))
     return lines
 
@@ -150,7 +141,7 @@ def curve(runs: Sequence[Score], name: str, split: str) -> list[Point]:
     """Accuracy against weight over the seeds of one cell.
 
     Args:
-        runs: scores of one method on one data set.
+        runs: scores of one contender on one data set.
         name: ``omega_b`` or ``omega_n``.
         split: ``test`` or ``val``; points without that split are left out.
     """
