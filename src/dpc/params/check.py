@@ -108,13 +108,13 @@ def allowed(description: Description) -> str:
     text = next(LEAVES[t] for t, name in words.items() if name == description["type"])
     low, above, high = (description.get(key) for key in ("ge", "gt", "le"))
     if low is not None and high is not None:
-        text += f" in [{low:g}, {high:g}]"
+        text += f" in [{low}, {high}]"
     elif above is not None and high is not None:
-        text += f" in ({above:g}, {high:g}]"
+        text += f" in ({above}, {high}]"
     elif low is not None:
-        text += f" of at least {low:g}"
+        text += f" of at least {low}"
     elif above is not None:
-        text += f" above {above:g}"
+        text += f" above {above}"
     return text + (", or null" if description.get("nullable") else "")
 
 

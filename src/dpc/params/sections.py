@@ -106,7 +106,8 @@ class ClipParams:
     )
     pretrained: str = param(
         "embedded",
-        "Weights: embedded, an open_clip tag, a .safetensors file, or random:SEED (tests).",
+        "Weights: embedded, an open_clip tag, a .safetensors file (the model's name then says "
+        "which activation: ViT-B-16-quickgelu or ViT-B-16-gelu), or random:SEED (tests).",
     )
     precision: str = param(
         "fp32", "Arithmetic of the towers; prompts and losses stay fp32.", choices=("fp32", "bf16")
