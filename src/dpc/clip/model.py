@@ -150,7 +150,8 @@ class Clip:
         """Text features (C, d), not normalised.
 
         Attention is causal, so positions behind the longest EOT change nothing: with
-        ``shortcuts`` the context ends there, wherever the tower's mask says that this is so.
+        ``shortcuts`` the context ends there, wherever the tower's mask says that this is so, and
+        the first tokens that all sentences share are computed once (:mod:`dpc.clip.prefix`).
 
         Args:
             tokens: (C, L) ids, L the full context.

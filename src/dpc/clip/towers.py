@@ -1,6 +1,6 @@
 """The two towers of an open_clip model, walked block by block so that prompts can go in."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -8,7 +8,10 @@ from open_clip.model import CLIP
 from open_clip.transformer import TextTransformer, VisionTransformer
 from torch import Tensor, nn
 
+from dpc.clip.prefix import find_prefix
 from dpc.errors import DpcError
+
+RunBlock = Callable[[Any, Tensor], Tensor]  # block, (N, T, d) -> (N, T, d)
 
 
 class TextTower:
@@ -49,25 +52,42 @@ class TextTower:
         eot = tokens.argmax(dim=-1)
         width = self.token_embedding.weight.shape[1]
         _check(prompts, width, len(self.blocks), room=int(eot.min()) - 1, where="text")
+        shared = None
         if cut and self.causal:
             tokens = tokens[:, : int(eot.max()) + 1]
-        length = tokens.shape[1]
-        x = self.token_embedding(tokens.to(self.positional_embedding.device))
-        if prompts:
-            x = overwrite(x, prompts[0], start=1)
-        x = x + self.positional_embedding[:length]
-        mask = self.tower.attn_mask
-        mask = None if mask is None else mask[:length, :length]
-        for layer, block in enumerate(self.blocks):
-            if 0 < layer < len(prompts):
-                x = overwrite(x, prompts[layer], start=1)
-            x = _run(block, x, self.batch_first, mask)
+            prompted = len(prompts[0]) if prompts else 0
+            shared = find_prefix(self.blocks, self.tower.attn_mask, tokens, eot, prompted)
+        if shared is None:
+            x = self._walk(tokens, slice(tokens.shape[1]), prompts, self._run_whole)
+            x = x[torch.arange(len(x), device=x.device), eot.to(x.device)]
+        else:
+            x = self._walk(shared.tokens, shared.positions, prompts, shared.run)
+            x = shared.take(x, eot)
         # The last norm works row by row: normalising the EOT rows alone is the same.
-        x = self.tower.ln_final(x[torch.arange(len(x), device=x.device), eot.to(x.device)])
+        x = self.tower.ln_final(x)
         projection = self.tower.text_projection
         if projection is None:
             return x
         return projection(x) if isinstance(projection, nn.Linear) else x @ projection
+
+    def _walk(
+        self, tokens: Tensor, positions: Tensor | slice, prompts: Sequence[Tensor], run: RunBlock
+    ) -> Tensor:
+        """Hidden states (N, T, d) behind the blocks, of ids (N, T) at ``positions`` (T,)."""
+        x = self.token_embedding(tokens.to(self.positional_embedding.device))
+        if prompts:
+            x = overwrite(x, prompts[0], start=1)
+        x = x + self.positional_embedding[positions]
+        for layer, block in enumerate(self.blocks):
+            if 0 < layer < len(prompts):
+                x = overwrite(x, prompts[layer], start=1)
+            x = run(block, x)
+        return x
+
+    def _run_whole(self, block: nn.Module, x: Tensor) -> Tensor:
+        mask, length = self.tower.attn_mask, x.shape[1]
+        mask = None if mask is None else mask[:length, :length]
+        return _run(block, x, self.batch_first, mask)
 
 
 class ImageTower:

@@ -1,0 +1,125 @@
+"""The first tokens that all sentences share, sent through a causal text tower once.
+
+Under a causal mask a position depends on the positions up to it alone. Where all C sentences
+start with the same p tokens, those p positions therefore have the same hidden states, keys and
+values in every layer, for every sentence: they are computed for one, and only the rest for each.
+Prompts do not disturb this: they are the same for all sentences, at the input and at any depth.
+"""
+
+from collections.abc import Iterable
+
+import torch
+from open_clip.transformer import (
+    LayerNorm,
+    LayerNormFp32,
+    LayerScale,
+    QuickGELU,
+    ResidualAttentionBlock,
+)
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+# Shorter ones save less than the bookkeeping costs.
+SHORTEST = 2
+NORMS = {nn.LayerNorm, LayerNorm, LayerNormFp32}
+SCALES = {nn.Identity, LayerScale}
+MLP_PARTS = {nn.Linear, nn.GELU, QuickGELU, nn.Identity}
+
+
+def find_prefix(
+    blocks: Iterable[nn.Module], mask: Tensor, tokens: Tensor, ends: Tensor, prompted: int
+) -> "SharedPrefix | None":
+    """The prefix of ``tokens`` (C, L); None where there is nothing to share.
+
+    Args:
+        blocks: the tower's blocks; a tower with one of an unknown kind shares nothing.
+        mask: additive and causal (the caller has looked), of L positions or more.
+        ends: (C,) places of the EOT tokens, which are read and so stay outside.
+        prompted: positions 1..prompted hold prompts, whatever the ids below them.
+    """
+    equal = (tokens == tokens[:1]).all(dim=0)
+    equal[1 : 1 + prompted] = True
+    length = min(int(equal.cumprod(0).sum()), int(ends.min()))
+    if len(tokens) == 1 or length < SHORTEST or not all(map(is_known, blocks)):
+        return None
+    return SharedPrefix(tokens, length, mask)
+
+
+def is_known(block: nn.Module) -> bool:
+    """Whether :meth:`SharedPrefix.run` computes what ``block`` itself does.
+
+    Types are compared exactly: a subclass may compute something else, and so may a module that
+    somebody hooked into.
+    """
+    if type(block) is not ResidualAttentionBlock or hasattr(block, "ln_1_kv"):
+        return False
+    attention = block.attn
+    return (
+        type(attention) is nn.MultiheadAttention
+        and attention.in_proj_weight is not None  # queries, keys and values of one width
+        and attention.bias_k is None
+        and not attention.add_zero_attn
+        and not (attention.training and attention.dropout)
+        and {type(block.ln_1), type(block.ln_2)} <= NORMS
+        and {type(block.ls_1), type(block.ls_2)} <= SCALES
+        and type(block.mlp) is nn.Sequential
+        and {type(part) for part in block.mlp} <= MLP_PARTS
+        and not any(m._forward_hooks or m._forward_pre_hooks for m in (block, attention))
+    )
+
+
+class SharedPrefix:
+    """C sentences of length L as p + C * S rows: the shared p tokens, then S = L - p of each.
+
+    Rows go through the tower as one batch entry (1, p + C * S, d), so that everything but
+    attention (norms, projections, MLPs) runs over all of them at once.
+
+    Args:
+        tokens: (C, L) ids; the first ``length`` columns stand for the same input in every row.
+        length: p.
+        mask: additive and causal, of L positions or more.
+    """
+
+    def __init__(self, tokens: Tensor, length: int, mask: Tensor):
+        self.length = length
+        self.mask = mask[: tokens.shape[1], : tokens.shape[1]]
+        self.sentences = len(tokens)
+        self.rest = tokens.shape[1] - length
+        self.tokens = self._rows(tokens)[None]  # (1, p + C * S)
+        self.positions = self._rows(torch.arange(tokens.shape[1]).expand(tokens.shape))
+
+    def _rows(self, values: Tensor) -> Tensor:
+        """(p + C * S,) of ``values`` (C, L), the prefix taken from the first sentence."""
+        return torch.cat([values[0, : self.length], values[:, self.length :].flatten()])
+
+    def take(self, x: Tensor, places: Tensor) -> Tensor:
+        """(C, d): of ``x`` (1, p + C * S, d) the place of each sentence, ``places`` (C,) >= p."""
+        starts = self.length + self.rest * torch.arange(self.sentences, device=places.device)
+        return x.squeeze(0)[(starts + places - self.length).to(x.device)]
+
+    def run(self, block: ResidualAttentionBlock, x: Tensor) -> Tensor:
+        """``x`` (1, p + C * S, d) behind ``block``, which :func:`is_known`."""
+        x = x + block.ls_1(self._attention(block.attn, block.ln_1(x)))
+        return x + block.ls_2(block.mlp(block.ln_2(x)))
+
+    def _attention(self, layer: nn.MultiheadAttention, x: Tensor) -> Tensor:
+        """Self-attention of every sentence over the prefix and its own rows, shapes as ``run``."""
+        p, width = self.length, x.shape[-1]
+        qkv = F.linear(x.squeeze(0), layer.in_proj_weight, layer.in_proj_bias)
+        shared, own = qkv.split([p, len(qkv) - p])
+        shared = shared.view(1, p, 3 * width)
+        own = own.view(self.sentences, self.rest, 3 * width)
+        query, key, value = shared.split(width, -1)
+        first = _attend(query, key, value, layer.num_heads, self.mask[:p, :p])
+        query, key_value = own.split([width, 2 * width], -1)
+        before = shared[..., width:].expand(self.sentences, -1, -1)
+        key, value = torch.cat([before, key_value], dim=1).split(width, -1)  # (C, L, d) each
+        later = _attend(query, key, value, layer.num_heads, self.mask[p:])
+        return layer.out_proj(torch.cat([first.flatten(0, 1), later.flatten(0, 1)]))[None]
+
+
+def _attend(query: Tensor, key: Tensor, value: Tensor, heads: int, mask: Tensor) -> Tensor:
+    """Attention (N, T, d) of ``query`` (N, T, d) over ``key`` and ``value`` (N, L, d)."""
+    query, key, value = (x.unflatten(-1, (heads, -1)).transpose(1, 2) for x in (query, key, value))
+    result = F.scaled_dot_product_attention(query, key, value, mask.to(query.dtype))
+    return result.transpose(1, 2).flatten(2)
