@@ -9,6 +9,8 @@ import subprocess
 import time
 
 import pytest
+from drawings import OVERRIDES, write_dataset
+from PIL import Image
 from tree import Tree
 
 pytestmark = pytest.mark.engine
@@ -185,6 +187,23 @@ def test_wrong_params_stop_both_engines_with_our_lines(built, tmp_path, engine):
     assert done.returncode != 0
     assert "dpc: params.yaml: dpc.weight is 1.5; a number in [0, 1] is expected" in text
     assert "dpc.inferense is not a parameter; did you mean dpc.inference?" in text
+    assert "Traceback" not in text
+
+
+@pytest.mark.parametrize("engine", ["snakemake", "dvc"])
+def test_a_changed_image_is_seen_and_a_missing_one_is_named(tmp_path, engine):
+    tree = Tree(tmp_path / "tree", *OVERRIDES)
+    write_dataset(tree.root)
+    tree.build(engine)
+    image = tree.root / "data/shapes/images/house/6.png"  # a test image: nothing is trained anew
+    Image.new("RGB", (64, 64), "grey").save(image)
+    worked = tree.build(engine)[1]
+    assert {title.split()[0] for title in worked} == {"prepare", "features", "evaluate"}
+    image.unlink()
+    done = tree.snakemake(check=False) if engine == "snakemake" else tree.dvc(check=False)
+    text = done.stdout + done.stderr
+    assert done.returncode != 0
+    assert "dpc: image data/shapes/images/house/6.png is missing" in text
     assert "Traceback" not in text
 
 

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image, ImageDraw
+from drawings import OVERRIDES, write_dataset
+from PIL import Image
 
 from dpc import artifacts
 from dpc.cli import main
@@ -16,35 +17,14 @@ from dpc.params.load import description_for, preset
 from dpc.params.render import render
 from dpc.stages import checkpoints
 
-NAMES = ("cloud", "heart", "house", "star", "tree", "bell")
 STAGES = ("prepare", "features", "tune", "finetune", "evaluate", "report")
 
 
-def draw_images(folder: Path) -> dict[str, list]:
-    """Six classes of simple drawings, six images each, and their split."""
-    split: dict[str, list] = {"train": [], "val": [], "test": []}
-    noise = np.random.default_rng(0)
-    for label, name in enumerate(NAMES):
-        for number in range(8):
-            image = Image.new("RGB", (64, 64), "white")
-            corners = [tuple(noise.integers(4, 60, 2)) for _ in range(3 + label)]
-            ImageDraw.Draw(image).polygon([(int(x), int(y)) for x, y in corners], fill="black")
-            path = folder / name / f"{number}.png"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            image.save(path)
-            place = "train" if number < 4 else "val" if number < 5 else "test"
-            split[place].append([f"{name}/{number}.png", label, name])
-    return split
-
-
 def write_params(*overrides: str) -> None:
-    block = "{split: shapes/split.json, images: shapes/images, template: 'an icon of a {}.'}"
     values = preset(
         "smoke",
         [
-            f"+data.on_disk.shapes={block}",
-            "run.datasets=[shapes]",
-            "run.seeds=[1]",
+            *OVERRIDES,
             "dpc.epochs=4",
             "dpc.lr=0.05",
             *overrides,
@@ -58,8 +38,7 @@ def run(*command: str) -> int:
 
 
 def make_tree(root: Path) -> None:
-    split = draw_images(root / "data" / "shapes" / "images")
-    (root / "data" / "shapes" / "split.json").write_text(json.dumps(split))
+    write_dataset(root)
     write_params()
 
 

@@ -23,7 +23,7 @@ PIECES = (
 class Tree:
     """Commands in a copy of the project, with the copy's own code."""
 
-    def __init__(self, root: Path):
+    def __init__(self, root: Path, *overrides: str):
         self.root = root
         root.mkdir(parents=True)
         for name in PIECES:
@@ -38,7 +38,7 @@ class Tree:
         (root / ".dvc").mkdir()
         for name in ("config", ".gitignore"):
             shutil.copy(REPOSITORY / ".dvc" / name, root / ".dvc" / name)
-        self.run("dpc", "params", "--preset", "smoke", "--out", "params.yaml")
+        self.run("dpc", "params", "--preset", "smoke", "--out", "params.yaml", *overrides)
         self.run("git", "init", "-q")
         self.run("git", "add", "-A")
         self.run("git", "commit", "-qm", "start")
