@@ -96,7 +96,7 @@ airplane alarm align anchor apple arrow badge bag ball bank barcode basket batte
 bicycle bluetooth bolt book bookmark border bottle bowl box brain bread briefcase brush bucket bug
 building bus cake calculator calendar camera candle car card caret cart cat chair chart chess
 chevron cigarette clipboard clock cloud code coffee compass container cookie corner crown cube
-cup currency cursor database desktop diamond dice dog door drop ear egg elevator engine eraser eye
+cup currency cursor database desktop diamond dice dog door drop ear egg elevator engine eye
 fan feather file film fire fish flag flask flower folder football fork frame funnel game
 gas gear ghost gift git glass globe grid guitar hammer hand hat headphones headset heart
 helmet hospital hourglass house image key keyboard ladder lamp laptop layout leaf lifebuoy lightbulb
@@ -105,7 +105,7 @@ mountain mouse music network news note notebook paint palette paper parking pen 
 pill pizza plant plug power presentation printer puzzle question radio rain receipt ribbon
 robot rocket ruler satellite scale scan scissors screen search send server share shield ship shirt
 shoe shopping shower signal skull smiley snow sofa sort soup speaker star stethoscope store storm
-sun sword syringe table tag target taxi tea telescope television temperature tent terminal text
+sun sword syringe table tag taxi tea telescope television temperature tent terminal text
 thermometer thumb ticket tool tooth tornado tower tractor train trash tree trophy truck umbrella
 user video virus wallet watch wave wheel wifi wind window wine woman wrench zodiac
 """
