@@ -48,7 +48,9 @@ def test_a_preset_is_complete_valid_and_says_what_it_is(name):
     import yaml
 
     assert yaml.safe_load(text) == values  # Snakemake and others read YAML 1.1
-    assert preset_heading(name).startswith(f"{name}: ")
+    heading = preset_heading(name)
+    assert heading.startswith(f"{name}: ")
+    assert all(word in heading for word in ("Reproduces ", "On: ", "Time: ", "Result: "))
 
 
 def test_every_key_has_a_comment_above_it(smoke):
