@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 
 def run_stage(options: argparse.Namespace) -> None:
+    """Run the chosen cells of one stage; in a scratch tree, all that they need first."""
     from dpc.params.load import load
     from dpc.stages.layout import Layout
     from dpc.stages.plan import ORDER, Selection, jobs
@@ -72,6 +73,7 @@ def _layout(options: argparse.Namespace) -> "Layout":
 
 
 def run_report(options: argparse.Namespace) -> None:
+    """Build the report."""
     from dpc.params.load import load
     from dpc.stages.report import write
 
@@ -79,6 +81,7 @@ def run_report(options: argparse.Namespace) -> None:
 
 
 def run_params(options: argparse.Namespace) -> None:
+    """Print a preset as a params file, or write it."""
     from dpc.files import write_atomically
     from dpc.params.load import checked, description_for, preset, preset_heading
     from dpc.params.render import render
@@ -93,6 +96,7 @@ def run_params(options: argparse.Namespace) -> None:
 
 
 def run_slices(options: argparse.Namespace) -> None:
+    """Write the slices that changed, and name them."""
     from dpc.params.load import load
     from dpc.stages.layout import Layout
     from dpc.stages.slices import sync
@@ -103,6 +107,7 @@ def run_slices(options: argparse.Namespace) -> None:
 
 
 def run_check(options: argparse.Namespace) -> None:
+    """Check the params file and say how large the grid is."""
     from dpc.params.load import load
     from dpc.stages.cells import methods
 
@@ -115,6 +120,7 @@ def run_check(options: argparse.Namespace) -> None:
 
 
 def run_list(options: argparse.Namespace) -> None:
+    """Name datasets, backbones and presets."""
     from dpc.backbones import BACKBONES
     from dpc.datasets import EMBEDDED
     from dpc.params.load import preset_heading, presets
@@ -127,6 +133,7 @@ def run_list(options: argparse.Namespace) -> None:
 
 
 def run_verify(options: argparse.Namespace) -> None:
+    """Name every file that does not belong to params, inputs and code; none is success."""
     from dpc.params.load import load
     from dpc.stages.layout import Layout
     from dpc.stages.plan import stale
@@ -147,6 +154,7 @@ def run_verify(options: argparse.Namespace) -> None:
 
 
 def run_gc(options: argparse.Namespace) -> None:
+    """Trim the store."""
     from dpc.store import Store
 
     dropped, kept = Store().collect(_bytes(options.keep))

@@ -1,5 +1,6 @@
 """What every backbone is: learned tensors, and the prompts that CLIP reads from them."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple, Self
@@ -45,7 +46,7 @@ class Training:
     batch: int = param(4, "Images of a batch.", ge=1)
 
 
-class Backbone(nn.Module):
+class Backbone(nn.Module, ABC):
     """Learned prompts; ``state_dict()`` is all there is to save, mix or compare.
 
     A backbone says what the prompts are; where they go is CLIP's affair, so CLIP is an argument
@@ -58,12 +59,12 @@ class Backbone(nn.Module):
 
     @classmethod
     def from_clip(cls, clip: Clip, params: Any, generator: torch.Generator) -> Self:
-        """A backbone at its start, sized for ``clip``."""
-        raise NotImplementedError(f"{cls.__name__}.from_clip")
+        """A backbone at its start, sized for ``clip``; by default the class without arguments."""
+        return cls()
 
+    @abstractmethod
     def prompts(self) -> Prompts:
         """The prompts of both towers, made from the learned tensors."""
-        raise NotImplementedError(f"{type(self).__name__}.prompts")
 
     @property
     def needs_images(self) -> bool:

@@ -1,12 +1,8 @@
 """Zero-shot CLIP: the dataset's template and nothing learned (Radford et al., ICML 2021)."""
 
 from dataclasses import dataclass
-from typing import Any, Self
-
-import torch
 
 from dpc.backbones.base import Backbone, Prompts
-from dpc.clip.model import Clip
 from dpc.params.fields import param
 
 
@@ -24,10 +20,6 @@ class ZeroShot(Backbone):
     """The row that every other backbone is measured against."""
 
     Params = ZeroShotParams
-
-    @classmethod
-    def from_clip(cls, clip: Clip, params: Any, generator: torch.Generator) -> Self:
-        return cls()
 
     def prompts(self) -> Prompts:
         return Prompts()
