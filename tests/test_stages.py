@@ -225,8 +225,8 @@ def test_a_stage_refuses_inputs_of_other_parameters(tree, capsys):
     write_params("backbones.coop.lr=0.5")
     refused(
         capsys,
-        "results/tune/shapes/coop/seed1.safetensors is stale: made with other parameters or code "
-        "than now; run `dpc tune --dataset shapes --backbone coop --seeds 1`",
+        "results/tune/shapes/coop/seed1.safetensors is stale: made with other parameters, files or "
+        "code than now; run `dpc tune --dataset shapes --backbone coop --seeds 1`",
         "finetune",
     )
 
@@ -302,7 +302,7 @@ def test_a_truncated_image_stops_prepare(tree, capsys):
 def test_an_image_changed_after_prepare_stops_features(tree, capsys):
     shutil.copy("data/shapes/images/star/1.png", "data/shapes/images/star/7.png")
     shutil.rmtree(".cache/store")
-    refused(capsys, "star/7.png changed since the dataset was prepared", "features")
+    refused(capsys, "manifest.json is stale: made with other parameters, files", "features")
     assert run("prepare") == 0
     assert run("features") == 0
 

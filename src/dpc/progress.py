@@ -48,7 +48,7 @@ class Meter:
 
     def __init__(self, what: str, total: int, unit: str):
         self._what, self._total, self._unit = what, total, unit
-        self._begin = self._last = time.monotonic()
+        self._last = time.monotonic()
         self._bar: tqdm | None = None
         if LOG.isEnabledFor(logging.INFO) and sys.stderr.isatty():
             self._bar = tqdm(desc=what, total=total, unit=unit, leave=False)

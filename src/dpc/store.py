@@ -58,7 +58,8 @@ class Store:
             return None
         try:
             for name, target in targets.items():
-                copy_atomically(folder / name, target)
+                if not target.is_file() or sha256(target) != entry.files[name]:
+                    copy_atomically(folder / name, target)
             os.utime(folder / "index.json")  # `gc` keeps what was used last
         except FileNotFoundError:
             return None

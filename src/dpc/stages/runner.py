@@ -47,9 +47,10 @@ class Input:
             DpcError: missing, damaged, or made with other parameters or code than now.
         """
         artifact = artifacts.read(self.path, self.remedy)
-        if any(artifact.provenance.get(key) != self.slice[key] for key in ("params", "code")):
+        made_with = {key: artifact.provenance.get(key) for key in ("params", "code", "sources")}
+        if made_with != identity(self.slice):
             raise DpcError(
-                f"{self.path} is stale: made with other parameters or code than now; {self.remedy}"
+                f"{self.path} is stale: made with other parameters, files or code than now; {self.remedy}"
             )
         return artifact
 
@@ -116,23 +117,28 @@ def run(job: Job, store: Store | None = None) -> bool:
     return entry is None
 
 
+def identity(read: Slice) -> dict[str, Any]:
+    """What of a slice is part of a result's identity; long lists of files by one hash."""
+    sources = read.get("sources")
+    return {
+        "params": read["params"],
+        "code": read["code"],
+        "sources": digest(artifacts.canonical(sources)) if sources is not None else None,
+    }
+
+
 def provenance_of(job: Job, inputs: Mapping[str, Artifact]) -> dict[str, Any]:
     """How the outputs come about; its hash is their key. No time, no host, no path."""
     found: dict[str, Any] = {
         "format": artifacts.FORMAT,
         "stage": job.stage,
         "cell": dict(job.cell),
-        "params": job.slice["params"],
-        "code": job.slice["code"],
+        "device": job.device,
         "inputs": {
             role: artifact.part(*job.inputs[role].parts) for role, artifact in inputs.items()
         },
     }
-    if "sources" in job.slice:
-        found["sources"] = digest(artifacts.canonical(job.slice["sources"]))
-    if job.device is not None:
-        found["device"] = job.device
-    return found
+    return found | identity(job.slice)
 
 
 def device_of(params: Params) -> str:
