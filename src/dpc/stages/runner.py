@@ -44,13 +44,14 @@ class Input:
         """The artefact, whole and fresh.
 
         Raises:
-            DpcError: missing, damaged, or made with other parameters or code than now.
+            DpcError: missing, damaged, or made with other parameters, files or code than now.
         """
         artifact = artifacts.read(self.path, self.remedy)
         made_with = {key: artifact.provenance.get(key) for key in ("params", "code", "sources")}
         if made_with != identity(self.slice):
             raise DpcError(
-                f"{self.path} is stale: made with other parameters, files or code than now; {self.remedy}"
+                f"{self.path} is stale: made with other parameters, files or code than now; "
+                f"{self.remedy}"
             )
         return artifact
 
