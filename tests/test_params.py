@@ -167,6 +167,15 @@ def test_a_file_that_is_no_params_file(content, words, capsys):
     assert len(error.splitlines()) == 1
 
 
+def test_a_files_comments_can_be_put_back(capsys):
+    assert main(["params", "--preset", "smoke", "--out", "params.yaml"]) == 0
+    whole = Path("params.yaml").read_text()
+    kept = [line for line in whole.splitlines() if not line.strip().startswith("# ω_b")]
+    Path("params.yaml").write_text("\n".join(kept))
+    assert main(["params", "--from", "params.yaml", "--out", "params.yaml"]) == 0
+    assert Path("params.yaml").read_text() == whole
+
+
 def test_an_unknown_preset_names_the_nearest(capsys):
     assert main(["params", "--preset", "smok"]) == 2
     error = capsys.readouterr().err

@@ -120,7 +120,15 @@ def _add_params(parsers: Parsers, common: argparse.ArgumentParser) -> None:
         help="print a complete, commented params.yaml",
         description="Print a complete params.yaml: a preset, with overrides in Hydra's syntax.",
     )
-    command.add_argument("--preset", default="icons", help="see `dpc list` (default: icons)")
+    source = command.add_mutually_exclusive_group()
+    source.add_argument("--preset", default="icons", help="see `dpc list` (default: icons)")
+    source.add_argument(
+        "--from",
+        dest="file",
+        type=Path,
+        metavar="FILE",
+        help="the values of FILE, with all comments put back (DVC drops some when it edits)",
+    )
     command.add_argument("--out", type=Path, help="write here instead of printing")
     command.add_argument("overrides", nargs="*", help="parameters in Hydra's syntax: dpc.lr=0.01")
     command.set_defaults(run=commands.run_params)

@@ -81,14 +81,29 @@ def run_report(options: argparse.Namespace) -> None:
 
 
 def run_params(options: argparse.Namespace) -> None:
-    """Print a preset as a params file, or write it."""
+    """Print a preset, or a file's values, as a params file with all comments; or write it."""
     from dpc.files import write_atomically
-    from dpc.params.load import checked, description_for, preset, preset_heading
+    from dpc.params.load import (
+        checked,
+        compose,
+        description_for,
+        leading_comment,
+        preset,
+        preset_heading,
+        read,
+    )
     from dpc.params.render import render
 
-    values = preset(options.preset, options.overrides)
-    checked(values, f"preset {options.preset}")
-    text = render(values, description_for(values), preset_heading(options.preset))
+    if options.file is not None:
+        place = str(options.file)
+        values = compose(read(options.file), options.overrides, place)
+        heading = leading_comment(options.file.read_text())
+    else:
+        place = f"preset {options.preset}"
+        values = preset(options.preset, options.overrides)
+        heading = preset_heading(options.preset)
+    checked(values, place)
+    text = render(values, description_for(values), heading)
     if options.out is None:
         sys.stdout.write(text)
     else:

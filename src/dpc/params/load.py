@@ -5,6 +5,7 @@ import difflib
 import io
 from collections.abc import Mapping, Sequence
 from importlib import resources
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -175,8 +176,12 @@ def presets() -> list[str]:
 
 def preset_heading(name: str) -> str:
     """What a preset reproduces, on what, in how long, with what result: its leading comment."""
-    text = (resources.files("dpc.conf") / "preset" / f"{name}.yaml").read_text()
-    lines = [line[1:].strip() for line in text.splitlines() if line.startswith("#")]
+    return leading_comment((resources.files("dpc.conf") / "preset" / f"{name}.yaml").read_text())
+
+
+def leading_comment(text: str) -> str:
+    """The comment that a file begins with, without Hydra's own mark."""
+    lines = [line[1:].strip() for line in takewhile(lambda x: x.startswith("#"), text.splitlines())]
     return "\n".join(line for line in lines if not line.startswith("@package"))
 
 
