@@ -235,8 +235,11 @@ def test_dvc_experiments_show_as_rows(built, tmp_path):
     tree.run("git", "commit", "-qm", "results")
     tree.run("dvc", "exp", "run", "-n", "heavier", "-S", "dpc.weight=0.3")
     tree.run("dpc", "params", "--from", "params.yaml", "--out", "params.yaml")  # comments back
-    changed = tree.run("git", "diff", "--numstat", "params.yaml").stdout.split()
-    assert changed[:2] == ["1", "1"]
+    changed = tree.run("git", "diff", "-U0", "params.yaml").stdout.splitlines()[4:]
+    assert [x for x in changed if "#" not in x and x[0] in "+-"] == [
+        "-  weight: 0.2",
+        "+  weight: 0.3",
+    ]
     line = experiment_table_command()
     table = tree.run(*line, "--json").stdout
     assert "heavier" in table
