@@ -2,7 +2,10 @@
 
 import json
 import os
+import resource
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -357,6 +360,24 @@ def test_a_full_disk_is_one_line(tree, capsys, monkeypatch):
     os.chdir(tree)
     assert run("tune") == 0
     assert contents() == before
+
+
+def test_a_file_that_the_system_refuses_is_one_line(tree):
+    """No stand-in here: the kernel itself refuses to let any file grow beyond two kilobytes."""
+    shutil.rmtree("results/features")
+    shutil.rmtree(".cache/store")
+    done = subprocess.run(
+        [sys.executable, "-m", "dpc.cli", "features", "-q"],
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (2048, 2048)),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert done.stderr.startswith("dpc: cannot write ")
+    assert "larger than this process may write" in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert not list(Path(".cache/store").glob("*"))
 
 
 @pytest.mark.parametrize("stage", ["tune", "finetune"])

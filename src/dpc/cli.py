@@ -174,3 +174,7 @@ def _seeds(text: str) -> list[int]:
         return [int(seed) for seed in _names(text)]
     except ValueError:
         raise argparse.ArgumentTypeError(f"{text!r} is no list of whole numbers") from None
+
+
+if __name__ == "__main__":
+    sys.exit(main())
