@@ -74,10 +74,8 @@ def evaluate(
             row[f"n_{half}"] = len(labels)
             row[f"classes_{half}"] = len(test.results[half])
         row["curves"] = models.curves() if method.dpc else None
-        row["selected"] = selected(row["curves"], row) if method.dpc else None
-    row |= training_facts(method, inputs)
-    row |= {"rule": test.results["rule"], "train_images": test.results["train_images"]}
-    return row, arrays
+        row["selected"] = selected(row["curves"]) if method.dpc else None
+    return row | training_facts(inputs), arrays
 
 
 def method_fields(params: Params, method: Method) -> dict[str, Any]:
@@ -95,7 +93,7 @@ def method_fields(params: Params, method: Method) -> dict[str, Any]:
     }
 
 
-def selected(curves: Mapping[str, Any], row: Mapping[str, Any]) -> dict[str, Any]:
+def selected(curves: Mapping[str, Any]) -> dict[str, Any]:
     """ω_b chosen on validation shots, and on the test set (an oracle nobody has); the smaller of
     two equal ones, as it lies nearer to the tuned prompt."""
     points = curves["omega_b"]
@@ -109,7 +107,7 @@ def selected(curves: Mapping[str, Any], row: Mapping[str, Any]) -> dict[str, Any
     return found
 
 
-def training_facts(method: Method, inputs: Mapping[str, Artifact]) -> dict[str, Any]:
+def training_facts(inputs: Mapping[str, Artifact]) -> dict[str, Any]:
     """Losses an epoch, images and steps of what was trained for this row, both stages added."""
     facts: dict[str, Any] = {
         "history": None,
