@@ -70,11 +70,14 @@ def closure(roots: Iterable[str]) -> set[str]:
 
 
 def _data_beside(module: Path) -> list[Path]:
-    """Files of a module's folder that are read, not imported: a page's template."""
+    """Files of a module's folder that are read, not imported: a page's template. Of this package
+    alone: what lies beside a module of somebody else's is not known to be code."""
+    if not module.is_relative_to(PACKAGE) or module.parent == PACKAGE:
+        return []
     return [
         path
         for path in module.parent.iterdir()
-        if path.is_file() and path.suffix not in (".py", ".pyc") and module.parent != PACKAGE
+        if path.is_file() and path.suffix not in (".py", ".pyc")
     ]
 
 
