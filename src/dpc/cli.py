@@ -96,8 +96,7 @@ def _add_stage(parsers: Parsers, common: argparse.ArgumentParser, stage: str, te
         part.add_argument(
             "--no-budget", dest="budget", action="store_false", default=None, help=others
         )
-    command.add_argument("--out", type=Path, help="result folder (default: results, or scratch)")
-    command.add_argument("overrides", nargs="*", help="parameters in Hydra's syntax: dpc.lr=0.01")
+    _add_target(command, "result folder (default: results, or scratch)")
     command.set_defaults(run=commands.run_stage, stage=stage)
 
 
@@ -108,8 +107,7 @@ def _add_report(parsers: Parsers, common: argparse.ArgumentParser) -> None:
         help="the page, tables, figures and metrics.json",
         description="Build results/report/index.html, metrics.json and summary.json.",
     )
-    command.add_argument("--out", type=Path, help="result folder (default: results, or scratch)")
-    command.add_argument("overrides", nargs="*", help="parameters in Hydra's syntax: dpc.lr=0.01")
+    _add_target(command, "result folder (default: results, or scratch)")
     command.set_defaults(run=commands.run_report)
 
 
@@ -129,8 +127,7 @@ def _add_params(parsers: Parsers, common: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="the values of FILE, with all comments put back (DVC drops some when it edits)",
     )
-    command.add_argument("--out", type=Path, help="write here instead of printing")
-    command.add_argument("overrides", nargs="*", help="parameters in Hydra's syntax: dpc.lr=0.01")
+    _add_target(command, "write here instead of printing")
     command.set_defaults(run=commands.run_params)
 
 
@@ -163,6 +160,11 @@ def _add_others(parsers: Parsers, common: argparse.ArgumentParser) -> None:
     from dpc.pretrain_cli import add_parser
 
     add_parser(parsers, common)
+
+
+def _add_target(command: argparse.ArgumentParser, out: str) -> None:
+    command.add_argument("--out", type=Path, help=out)
+    command.add_argument("overrides", nargs="*", help="parameters in Hydra's syntax: dpc.lr=0.01")
 
 
 def _names(text: str) -> list[str]:

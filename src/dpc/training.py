@@ -92,10 +92,20 @@ def shuffled_batches(n: int, size: int, seed: int) -> Callable[[int], Iterator[T
     def of_epoch(epoch: int) -> Iterator[Tensor]:
         generator = epoch_generator(seed, epoch)
         order = torch.randperm(n, generator=generator)
-        for begin in range(0, max(n - size, 0) + 1, size):
-            yield order[begin : begin + size]
+        for step in range(steps_an_epoch(n, size)):
+            yield order[step * size : (step + 1) * size]
 
     return of_epoch
+
+
+def steps_an_epoch(n: int, size: int) -> int:
+    """Batches of an epoch of :func:`shuffled_batches`."""
+    return max(1, n // size)
+
+
+def items_an_epoch(n: int, size: int) -> int:
+    """Items that those batches hold together."""
+    return steps_an_epoch(n, size) * min(n, size)
 
 
 def epoch_generator(seed: int, epoch: int) -> torch.Generator:

@@ -16,7 +16,14 @@ from dpc.collaboration.negatives import Pool, extend, hard_negatives, rank
 from dpc.collaboration.parametrization import parametrize_parallel, restore_parallel
 from dpc.collaboration.recipe import OBJECTIVES, Finetuning
 from dpc.errors import DpcError
-from dpc.training import epoch_generator, sgd, shuffled_batches, train, warmup_cosine
+from dpc.training import (
+    epoch_generator,
+    sgd,
+    shuffled_batches,
+    steps_an_epoch,
+    train,
+    warmup_cosine,
+)
 
 # Draws of negatives must not repeat the stream that shuffles the images of the same epoch.
 DRAW_STREAM = 0x5DEECE66D
@@ -226,13 +233,12 @@ def _pin_batch_norm(module: nn.Module) -> list[torch.utils.hooks.RemovableHandle
 
 
 def _statistics(history: History, bank: Bank, recipe: Finetuning) -> Statistics:
-    n = len(bank.labels)
-    steps_an_epoch = max(n // recipe.batch, 1)
+    steps = steps_an_epoch(len(bank.labels), recipe.batch)
     pairs = history.get(PAIRS, [])
     return Statistics(
         history={name: values for name, values in history.items() if name != PAIRS},
-        steps=steps_an_epoch * len(pairs),
-        images_seen=round(sum(pairs) * steps_an_epoch),
+        steps=steps * len(pairs),
+        images_seen=round(sum(pairs) * steps),
         pairs_per_step=sum(pairs) / len(pairs)
         if pairs and recipe.objective == "contrastive"
         else None,

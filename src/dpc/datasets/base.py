@@ -132,7 +132,12 @@ def read_image_file(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except (FileNotFoundError, IsADirectoryError, PermissionError):
-        raise DpcError(f"image {path} is missing or cannot be read; restore it") from None
+        raise missing_image(path) from None
+
+
+def missing_image(path: Path) -> DpcError:
+    """The one line about an image that a split names and that is not there."""
+    return DpcError(f"image {path} is missing or cannot be read; restore it")
 
 
 def decode(content: bytes, place: str) -> Image.Image:

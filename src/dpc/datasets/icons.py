@@ -1,6 +1,7 @@
 """The embedded benchmark as a dataset: icons rendered on the spot, as PNG files."""
 
 import io
+from functools import cache
 
 import numpy as np
 from PIL import Image
@@ -37,8 +38,10 @@ def read(name: str, params: Params) -> Raw:
     )
 
 
+@cache
 def sources(name: str) -> dict[str, str]:
-    """SHA-256 of the package files that a set is rendered from, by file."""
+    """SHA-256 of the package files that a set is rendered from, by file; looked at once a process,
+    since thousands of files are read and every seed of a set asks."""
     from dpc.icons import benchmark, families
 
     found: dict[str, str] = {}

@@ -7,7 +7,15 @@ import json
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from dpc.datasets.base import SPLITS, Item, Raw, check_classes, decode, read_image_file
+from dpc.datasets.base import (
+    SPLITS,
+    Item,
+    Raw,
+    check_classes,
+    decode,
+    missing_image,
+    read_image_file,
+)
 from dpc.errors import DpcError
 from dpc.files import digest
 from dpc.params.sections import Params
@@ -55,10 +63,9 @@ def sources(name: str, params: Params) -> dict[str, str]:
     for split in SPLITS:
         for entry in entries[split]:
             path = _inside(root / place.images, entry[0], split_path)
-            read_image = path if path.is_file() else None
-            if read_image is None:
-                raise DpcError(f"image {path} is missing or cannot be read; restore it")
-            found[entry[0]] = remembered_sha256(read_image)
+            if not path.is_file():
+                raise missing_image(path)
+            found[entry[0]] = remembered_sha256(path)
     return found
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from dpc.errors import DpcError, ParamsError
 from dpc.params.check import problems
-from dpc.params.contradictions import contradictions
+from dpc.params.contradictions import contradictions, unknown_dataset
 from dpc.params.schema import (
     Description,
     backbone_description,
@@ -258,8 +258,6 @@ def _one_line(problem: Exception) -> str:
 
 def require_dataset(params: Params, name: str) -> None:
     """Raise one line if ``name`` is no dataset of the package nor of ``data.on_disk``."""
-    from dpc.params.contradictions import unknown_dataset
-
     line = unknown_dataset(name, params)
     if line:
         raise DpcError(line)

@@ -3,7 +3,6 @@
 import platform
 from pathlib import Path
 
-from dpc import artifacts
 from dpc.errors import DpcError
 from dpc.files import write_atomically
 from dpc.params.load import as_dict
@@ -13,7 +12,7 @@ from dpc.provenance import library_versions
 from dpc.report.page import ReportContext, build
 from dpc.stages import slices
 from dpc.stages.cells import methods, seeds_of
-from dpc.stages.inputs import row_input, test_input
+from dpc.stages.inputs import row_input, shots_input, test_input
 from dpc.stages.layout import Layout
 from dpc.stages.plan import stale
 
@@ -63,7 +62,7 @@ def _context(params: Params, layout: Layout) -> ReportContext:
         inputs[f"{dataset}: test features"] = test.content
         inputs[f"{dataset}: manifest"] = test.provenance["inputs"]["manifest"]
         for seed in params.run.seeds:
-            shots = artifacts.read(layout.shots(dataset, seed))
+            shots = shots_input(params, layout, dataset, seed).read()
             inputs[f"{dataset}: few-shot set of seed {seed}"] = shots.results["draw"]
         sets.append(
             {

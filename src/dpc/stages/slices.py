@@ -5,9 +5,8 @@ its time tells Snakemake, and its values are part of the store's key: one mechan
 """
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict
-from functools import partial
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -24,22 +23,18 @@ from dpc.stages.layout import Layout
 Slice = dict[str, Any]
 
 
-def all_slices(params: Params) -> dict[str, Callable[[], Slice]]:
-    """Every slice of the grid, by name; made when called."""
-    found: dict[str, Callable[[], Slice]] = {
-        "features": partial(features, params),
-        "shots": partial(shots, params),
-        "report": partial(report, params),
-    }
+def all_slices(params: Params) -> dict[str, Slice]:
+    """Every slice of the grid, by name."""
+    found = {"features": features(params), "shots": shots(params), "report": report(params)}
     for dataset in params.run.datasets:
-        found[f"prepare.{dataset}"] = partial(prepare, params, dataset)
+        found[f"prepare.{dataset}"] = prepare(params, dataset)
     for backbone in params.run.backbones:
-        found[f"tune.{backbone}"] = partial(tune, params, backbone)
-        found[f"finetune.{backbone}"] = partial(finetune, params, backbone)
+        found[f"tune.{backbone}"] = tune(params, backbone)
+        found[f"finetune.{backbone}"] = finetune(params, backbone)
     for backbone in params.run.budget:
-        found[f"budget.{backbone}"] = partial(budget, params, backbone)
+        found[f"budget.{backbone}"] = budget(params, backbone)
     for method in methods(params):
-        found[f"evaluate.{method.name}"] = partial(evaluate, params, method)
+        found[f"evaluate.{method.name}"] = evaluate(params, method)
     return found
 
 
@@ -49,10 +44,10 @@ def sync(params: Params, layout: Layout) -> list[Path]:
     Returns:
         The files whose content is new.
     """
-    changed = outdated(params, layout)
-    wanted = {layout.slice(name): make for name, make in all_slices(params).items()}
+    wanted = _files(params, layout)
+    changed = _differing(wanted)
     for path in changed:
-        write_atomically(path, _content(wanted[path]()))
+        write_atomically(path, wanted[path])
     folder = layout.slice("any").parent
     for path in folder.glob("*.json") if folder.is_dir() else ():
         if path not in wanted:
@@ -63,16 +58,19 @@ def sync(params: Params, layout: Layout) -> list[Path]:
 
 def outdated(params: Params, layout: Layout) -> list[Path]:
     """Slices that are missing, or say something else than params and code do now."""
-    wanted = {layout.slice(name): make for name, make in all_slices(params).items()}
-    return [
-        path
-        for path, make in wanted.items()
-        if not path.is_file() or path.read_bytes() != _content(make())
-    ]
+    return _differing(_files(params, layout))
 
 
-def _content(made: Slice) -> bytes:
-    return json.dumps(made, sort_keys=True, indent=1, ensure_ascii=False).encode()
+def _files(params: Params, layout: Layout) -> dict[Path, bytes]:
+    """Every slice of the grid as the file it is written to."""
+    return {
+        layout.slice(name): json.dumps(made, sort_keys=True, indent=1, ensure_ascii=False).encode()
+        for name, made in all_slices(params).items()
+    }
+
+
+def _differing(wanted: Mapping[Path, bytes]) -> list[Path]:
+    return [p for p, content in wanted.items() if not p.is_file() or p.read_bytes() != content]
 
 
 def prepare(params: Params, dataset: str) -> Slice:

@@ -36,6 +36,7 @@ def job(
         from dpc.stages.checkpoints import Checkpoint
         from dpc.stages.frozen import clip_for
         from dpc.stages.states import arrays, new_backbone, tensors
+        from dpc.training import items_an_epoch, steps_an_epoch
 
         clip = clip_for(params)
         shots = tensors(inputs["shots"])
@@ -54,7 +55,7 @@ def job(
         results = {
             "history": history,
             "steps": recipe.epochs * steps_an_epoch(len(bank.labels), recipe.batch),
-            "images_seen": recipe.epochs * images_an_epoch(len(bank.labels), recipe.batch),
+            "images_seen": recipe.epochs * items_an_epoch(len(bank.labels), recipe.batch),
             "epochs": recipe.epochs,
             "learned": {name: list(value.shape) for name, value in module.named_parameters()},
         }
@@ -94,18 +95,10 @@ def budget_epochs(params: Params, recipe: "Recipe", images: int, classes: int) -
     Stage two sees at most B·K images a step (K cut to the number of classes); what a batch drops
     because a class is in it already is not taken off, so the prolonged run is not the shorter one.
     """
+    from dpc.training import items_an_epoch
+
     dpc = params.dpc
     pairs = min(dpc.negatives.k, classes) if dpc.objective == "contrastive" else 1
-    first = recipe.epochs * images_an_epoch(images, recipe.batch)
-    second = dpc.epochs * images_an_epoch(images, dpc.batch) * pairs
-    return math.ceil((first + second) / images_an_epoch(images, recipe.batch))
-
-
-def steps_an_epoch(images: int, batch: int) -> int:
-    """Batches of an epoch: the last incomplete one is dropped, unless it is the only one."""
-    return max(1, images // batch)
-
-
-def images_an_epoch(images: int, batch: int) -> int:
-    """Images that the batches of an epoch hold."""
-    return steps_an_epoch(images, batch) * min(images, batch)
+    first = recipe.epochs * items_an_epoch(images, recipe.batch)
+    second = dpc.epochs * items_an_epoch(images, dpc.batch) * pairs
+    return math.ceil((first + second) / items_an_epoch(images, recipe.batch))
