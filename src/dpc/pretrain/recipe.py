@@ -54,7 +54,7 @@ class Recipe:
 
 RECIPES: dict[str, Recipe] = {
     "icons": Recipe(),
-    "icons-large": Recipe(embed=192, width=256, layers=6, words=WordPhase(steps=14_000)),
+    "icons-large": Recipe(embed=192, width=192, layers=6, words=WordPhase(steps=14_000)),
 }
 
 
