@@ -118,7 +118,7 @@ def test_against_the_obvious_stage_two(bank, tuned_of, kind, refill):
         for index in order(epoch):
             with torch.no_grad():
                 images = tuned.image_features(clip, bank.views(index, epoch))
-                scores = similarity(images, tuned.text_features(clip, slow.tokens))
+                scores = similarity(images, tuned.text_features(slow))
             labels = bank.labels[index]
             negatives = hard_negatives(rank(scores, labels), labels, 4, refill)
             rows = extend(labels, negatives)
@@ -131,7 +131,7 @@ def test_against_the_obvious_stage_two(bank, tuned_of, kind, refill):
 
     def objective(views, labels):
         images = parallel.image_features(clip, views)
-        scores = clip.logit_scale * similarity(images, parallel.text_features(clip, slow.tokens))
+        scores = clip.logit_scale * similarity(images, parallel.text_features(slow))
         present = sorted(set(labels.tolist()))
         columns = torch.tensor([present.index(int(y)) for y in labels])
         chances = scores[:, present].log_softmax(1)
@@ -151,9 +151,9 @@ def test_only_the_classes_of_the_batch_are_encoded(bank, tuned_of, monkeypatch):
     sizes = []
     plain = CoOp.text_features
 
-    def counting(self, clip, tokens):
-        sizes.append(len(tokens))
-        return plain(self, clip, tokens)
+    def counting(self, task, classes=None):
+        sizes.append(len(task.tokens) if classes is None else len(classes))
+        return plain(self, task, classes)
 
     monkeypatch.setattr(CoOp, "text_features", counting)
     finetune(task, tuned, bank, dataclasses.replace(RECIPE, batch=2, k=2, epochs=1), seed=1)

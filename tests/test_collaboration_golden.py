@@ -36,7 +36,7 @@ def task(student):
 
 
 def logits_of(student, task, context):
-    texts = CoOp(context, WORDS).text_features(student, task.tokens)
+    texts = CoOp(context, WORDS).text_features(task)
     return logits(student.logit_scale, student.encode_image(GOLDEN["images"]), texts)
 
 
@@ -45,7 +45,7 @@ def test_mix_its_features_and_its_logits(student, task, weight):
     tuned, parallel = CoOp(GOLDEN["P"], WORDS), CoOp(GOLDEN["P_prime"], WORDS)
     mixed = mixed_backbone(tuned, parallel, weight)
     assert_close("mix", mixed.context, GOLDEN[f"mix.{weight}"], FORWARD)
-    texts = mixed.text_features(student, task.tokens)
+    texts = mixed.text_features(task)
     assert_close("mix text features", texts, GOLDEN[f"mix.{weight}.text_features_raw"], FORWARD)
     scores = logits_of(student, task, mixed.context)
     assert_close("mix logits", scores, GOLDEN[f"mix.{weight}.logits"], FORWARD)
@@ -94,7 +94,7 @@ def start(name):
 def objective(task, parallel):
     def losses(views, labels):
         classes, rows = labels.unique(return_inverse=True)
-        texts = parallel.text_features(task.clip, task.tokens[classes])
+        texts = parallel.text_features(task, classes)
         loss = contrastive_loss(views.frozen, texts, rows, task.clip.logit_scale)
         return {"contrastive": loss}
 
@@ -107,7 +107,7 @@ def test_loss_and_gradient(student, task, name):
     group = "dpc " + name.split(".")[0]
     assert_close(f"{group} start", stored, GOLDEN[f"train.{name}.init"], FORWARD)
     views, labels = Views(student.encode_image(GOLDEN["ext.images"])), GOLDEN["ext.labels"]
-    texts = parallel.text_features(student, task.tokens[labels])
+    texts = parallel.text_features(task, labels)
     scores = logits(student.logit_scale, views.frozen, texts)
     assert_close(f"{group} logits", scores, GOLDEN[f"train.{name}.logits_per_image"], FORWARD)
     loss = objective(task, parallel)(views, labels)["contrastive"]
@@ -153,7 +153,7 @@ def test_released_target_counts_a_repeated_class_against_itself(student, task):
     labels = GOLDEN["dup.labels"]
     parallel = CoOp(GOLDEN["train.dup.init"], WORDS)
     images = student.encode_image(GOLDEN["dup.images"])
-    texts = parallel.text_features(student, task.tokens[labels])  # classes stand twice
+    texts = parallel.text_features(task, labels)  # classes stand twice
     scores = logits(student.logit_scale, images, texts)
     assert_close("dpc repeated class logits", scores, GOLDEN["train.dup.logits_per_image"], FORWARD)
     diagonal = torch.arange(len(labels))

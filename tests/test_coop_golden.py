@@ -56,7 +56,7 @@ def test_tokens_and_prompts(case, student):
 
 def test_features_loss_and_gradient(case, student):
     settings, golden, backbone, task, views, labels = case
-    texts = backbone.text_features(student, task.tokens)
+    texts = backbone.text_features(task)
     images = backbone.image_features(student, views)
     assert_close("coop text features", texts, golden["text_features_raw"], FORWARD)
     scores = logits(student.logit_scale, images, texts)
@@ -90,6 +90,6 @@ def test_three_steps_of_the_training_loop(case, student):
         assert_close("coop after 1-3 steps", state, golden[f"step{step}.ctx"], BACKWARD)
     found = torch.tensor(losses, dtype=torch.float64)
     assert_close("coop losses of 3 steps", found, golden["losses"], BACKWARD)
-    texts = backbone.text_features(student, task.tokens)
+    texts = backbone.text_features(task)
     scores = logits(student.logit_scale, views.frozen, texts)
     assert_close("coop logits after 3 steps", scores, golden["step3.logits"], BACKWARD)

@@ -13,3 +13,6 @@ class Recipe:
     momentum: float = 0.9
     weight_decay: float = 5e-4  # on every learned tensor
     warmup_lr: float = 1e-5  # learning rate of the first epoch
+    # Gaussian average over the epochs: mean and standard deviation as fractions of all epochs;
+    # None keeps the last epoch.
+    average: tuple[float, float] | None = None

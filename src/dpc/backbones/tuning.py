@@ -6,6 +6,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from dpc.backbones.averaging import Average, gaussian_weights
 from dpc.backbones.base import Backbone, Task
 from dpc.backbones.recipe import Recipe
 from dpc.clip.views import Bank, Views
@@ -21,6 +22,7 @@ class Progress(NamedTuple):
     tensors: dict[str, Tensor]  # what is trained, by name
     momentum: dict[str, Tensor]  # the optimizer's buffers, by the same names
     history: History  # mean of each named loss, an entry an epoch
+    average: Mapping[str, Tensor] = {}  # weighted sum of the states so far, where one is kept
 
 
 def tune(
@@ -59,17 +61,31 @@ def tune(
 
     optimizer = sgd(learned.values(), recipe.momentum, recipe.weight_decay)
     history = restore(resume, backbone, optimizer)
+    average = averaging(recipe.average, recipe.epochs, resume)
     train(
         backbone,
         batches,
         lambda views, labels: backbone.losses(task, views, labels),
         optimizer,
         warmup_cosine(recipe.lr, recipe.epochs, recipe.warmup_lr),
-        recorder(history, backbone, optimizer, on_epoch),
+        recorder(history, backbone, optimizer, on_epoch, average),
         start=0 if resume is None else resume.epoch,
     )
+    if average is not None:
+        average.replace(backbone)
     backbone.eval()
     return history
+
+
+def averaging(
+    fractions: tuple[float, float] | None, epochs: int, resume: Progress | None
+) -> Average | None:
+    """The average over ``epochs`` with that mean and deviation, at the start or as far as
+    ``resume`` got; None without fractions."""
+    if fractions is None:
+        return None
+    weights = gaussian_weights(epochs, *fractions)
+    return Average(weights, {} if resume is None else resume.average)
 
 
 def restore(
@@ -91,12 +107,16 @@ def recorder(
     module: nn.Module,
     optimizer: torch.optim.Optimizer,
     on_epoch: Callable[[Progress], None] | None,
+    average: Average | None = None,
 ) -> Callable[[int, Mapping[str, float]], None]:
-    """A callback for ``train`` that fills ``history`` and hands a :class:`Progress` on."""
+    """A callback for ``train`` that fills ``history`` and ``average`` and hands a
+    :class:`Progress` on."""
 
     def record(epoch: int, losses: Mapping[str, float]) -> None:
         for name, value in losses.items():
             history.setdefault(name, []).append(value)
+        if average is not None:
+            average.add(epoch, module)
         if on_epoch is None:
             return
         tensors = {name: value.detach().clone() for name, value in module.state_dict().items()}
@@ -106,6 +126,7 @@ def recorder(
             if optimizer.state[parameter].get("momentum_buffer") is not None
         }
         copied = {name: list(values) for name, values in history.items()}
-        on_epoch(Progress(epoch + 1, tensors, momentum, copied))
+        summed = {} if average is None else dict(average.sum)
+        on_epoch(Progress(epoch + 1, tensors, momentum, copied, summed))
 
     return record

@@ -7,15 +7,15 @@ from torch import Tensor
 
 
 class Views(NamedTuple):
-    """One view of each image of a batch."""
+    """One view of each image of a batch; what a backbone does not ask for may be missing."""
 
-    frozen: Tensor  # (B, d) features of the frozen CLIP, not normalised
+    frozen: Tensor | None = None  # (B, d) features of the frozen CLIP, not normalised
     images: Tensor | None = None  # (B, 3, H, W), only where a backbone changes image features
+    teacher: Tensor | None = None  # (B, d_T) image features of a teacher, not normalised
 
     def to(self, device: torch.device) -> "Views":
         """The same views on a device."""
-        images = None if self.images is None else self.images.to(device)
-        return Views(self.frozen.to(device), images)
+        return Views(*(None if part is None else part.to(device) for part in self))
 
 
 class Bank(Protocol):
@@ -52,7 +52,9 @@ class FrozenBank:
 
 def join(first: Views, second: Views, order: Tensor) -> Views:
     """The rows of two batches, one behind the other, then put in ``order``."""
-    frozen = torch.cat([first.frozen, second.frozen])[order]
-    if first.images is None or second.images is None:
-        return Views(frozen)
-    return Views(frozen, torch.cat([first.images, second.images])[order])
+    return Views(
+        *(
+            None if a is None or b is None else torch.cat([a, b])[order]
+            for a, b in zip(first, second, strict=True)
+        )
+    )

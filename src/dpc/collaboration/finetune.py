@@ -6,10 +6,11 @@ from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from dpc.backbones.base import Backbone, Task
-from dpc.backbones.tuning import History, Progress, recorder, restore
-from dpc.clip.model import similarity
+from dpc.backbones.tuning import History, Progress, averaging, recorder, restore
+from dpc.clip.model import logits, similarity
 from dpc.clip.views import Bank, Views, join
 from dpc.collaboration.loss import contrastive_loss
 from dpc.collaboration.negatives import Pool, extend, hard_negatives, rank
@@ -75,7 +76,7 @@ def finetune(
         raise DpcError(
             f"dpc.objective is {recipe.objective!r}: allowed are {', '.join(OBJECTIVES)}"
         )
-    parallel = _copy_of(tuned).to(task.clip.device)
+    parallel = _copy_of(tuned, recipe.couplings == "trained").to(task.clip.device)
     parametrize_parallel(
         parallel, tuned.parallel_parameters(), recipe.parametrization, recipe.weight
     )
@@ -84,16 +85,19 @@ def finetune(
     learned = [value for value in parallel.parameters() if value.requires_grad]
     optimizer = sgd(learned, recipe.momentum, recipe.weight_decay)
     history = restore(resume, parallel, optimizer)
-    record = recorder(history, parallel, optimizer, on_epoch)
+    average = averaging(recipe.average, recipe.epochs, resume)
+    record = recorder(history, parallel, optimizer, on_epoch, average)
+    loss = _contrastive if contrastive else _cross_entropy
+    everything = recipe.regularize == "all"
+    keep = tuned.kept_losses if recipe.keep_losses is None else recipe.keep_losses
 
     def objective(views: Views, labels: Tensor) -> dict[str, Tensor]:
-        loss = _contrastive if contrastive else _cross_entropy
-        return loss(task, parallel, views, labels, recipe.keep_losses)
+        return loss(task, parallel, views, labels, keep, everything)
 
     def on_epoch_end(epoch: int, losses: dict[str, float]) -> None:
         record(epoch, {**losses, PAIRS: sampler.pairs / sampler.steps})
 
-    pins = _pin_batch_norm(parallel)
+    pins = _pin_batch_norm(parallel) if recipe.couplings == "frozen" else []
     train(
         parallel,
         sampler.extended if contrastive else sampler.plain,
@@ -105,7 +109,10 @@ def finetune(
     )
     for pin in pins:
         pin.remove()
+    if average is not None:
+        average.replace(parallel)
     restore_parallel(parallel)
+    _keep_counters(parallel, tuned)
     return parallel.eval().requires_grad_(False), _statistics(history, bank, recipe)
 
 
@@ -125,7 +132,7 @@ class _Sampler:
         self.indices = shuffled_batches(len(bank.labels), recipe.batch, seed)
         self.pairs = self.steps = 0
         with torch.no_grad():  # P never changes: its text features are needed once
-            self.guide = self.tuned.text_features(task.clip, task.tokens)  # (C, d)
+            self.guide = self.tuned.text_features(task)  # (C, d)
 
     def _check_pool(self, labels: Tensor) -> None:
         counts = labels.cpu().bincount(minlength=len(self.task.classnames)).tolist()
@@ -181,25 +188,43 @@ class _Sampler:
 
 
 def _contrastive(
-    task: Task, parallel: Backbone, views: Views, labels: Tensor, keep: tuple[str, ...]
+    task: Task,
+    parallel: Backbone,
+    views: Views,
+    labels: Tensor,
+    keep: tuple[str, ...],
+    everything: bool,
 ) -> dict[str, Tensor]:
-    """L_CL over the extended batch; only its classes go through the text tower, each once."""
+    """L_CL over the extended batch; only its classes go through the text tower, each once, unless
+    a kept loss is to see ``everything``."""
     classes, rows = labels.unique(return_inverse=True)
-    texts = parallel.text_features(task.clip, task.tokens[classes.cpu()])  # (U, d)
+    seen = None if keep and everything else classes
+    texts = parallel.text_features(task, seen)  # (U, d), or (C, d)
     images = parallel.image_features(task.clip, views)  # (n, d)
-    loss = contrastive_loss(images, texts, rows, task.clip.logit_scale)
+    filtered = texts if seen is not None else texts[classes]
+    loss = contrastive_loss(images, filtered, rows, task.clip.logit_scale)
     if not keep:
         return {"contrastive": loss}
-    beside = parallel.regularizers(task, views, images, texts, classes)
+    beside = parallel.regularizers(task, views, images, texts, seen)
     return {"contrastive": loss, **_kept(beside, keep)}
 
 
 def _cross_entropy(
-    task: Task, parallel: Backbone, views: Views, labels: Tensor, keep: tuple[str, ...]
+    task: Task,
+    parallel: Backbone,
+    views: Views,
+    labels: Tensor,
+    keep: tuple[str, ...],
+    everything: bool,
 ) -> dict[str, Tensor]:
     """Cross-entropy over all base classes: two-step tuning without DPC's optimizer."""
-    losses = parallel.losses(task, views, labels)
-    return {"classification": losses["classification"], **_kept(losses, keep)}
+    texts = parallel.text_features(task)  # (C, d)
+    images = parallel.image_features(task.clip, views)  # (B, d)
+    scores = logits(task.clip.logit_scale, images, texts)
+    losses = {"classification": F.cross_entropy(scores, labels)}
+    if not keep:
+        return losses
+    return losses | _kept(parallel.regularizers(task, views, images, texts, None), keep)
 
 
 def _kept(losses: dict[str, Tensor], keep: tuple[str, ...]) -> dict[str, Tensor]:
@@ -212,15 +237,24 @@ def _kept(losses: dict[str, Tensor], keep: tuple[str, ...]) -> dict[str, Tensor]
     return {name: losses[name] for name in keep}
 
 
-def _copy_of(tuned: Backbone) -> Backbone:
-    """A copy that learns the tensors which DPC gives a parallel, and nothing else."""
+def _copy_of(tuned: Backbone, everything: bool) -> Backbone:
+    """A copy that learns the tensors which DPC gives a parallel; with ``everything``, all that
+    stage one learns."""
     parallel = copy.deepcopy(tuned).requires_grad_(False)
     names = tuned.parallel_parameters()
     if not names:
         raise DpcError(f"{type(tuned).__name__} learns nothing: there is no prompt to collaborate")
-    for name in names:
-        parallel.get_parameter(name).requires_grad_(True)
+    for name, value in parallel.named_parameters():
+        value.requires_grad_(everything or name in names)
     return parallel
+
+
+def _keep_counters(parallel: Backbone, tuned: Backbone) -> None:
+    """Counters are those of P: they change no feature, and two different ones have no mix."""
+    counters = {
+        name: value for name, value in tuned.state_dict().items() if not value.is_floating_point()
+    }
+    parallel.load_state_dict(parallel.state_dict() | counters)
 
 
 def _pin_batch_norm(module: nn.Module) -> list[torch.utils.hooks.RemovableHandle]:

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 PARAMETRIZATIONS = ("parallel", "mixed", "released")
 OBJECTIVES = ("contrastive", "cross_entropy")
+COUPLINGS = ("frozen", "trained")
+REGULARIZE = ("filtered", "all")
 
 
 @dataclass(frozen=True)
@@ -18,7 +20,11 @@ class Finetuning:
     parametrization: str = "parallel"  # what the optimizer steps on: parallel, mixed or released
     weight: float = 0.2  # ω_b, which enters the training of mixed and released only
     objective: str = "contrastive"  # or cross_entropy: B images, all classes, no negatives
-    keep_losses: tuple[str, ...] = ()  # losses of the backbone that run beside the objective
+    # Losses of the backbone that run beside the objective; None: those that it names itself.
+    keep_losses: tuple[str, ...] | None = None
+    regularize: str = "filtered"  # classes those losses see: the extended batch's, or all
+    couplings: str = "frozen"  # learned tensors without a parallel copy: carried along, or trained
+    average: tuple[float, float] | None = None  # as in dpc.backbones.recipe
     momentum: float = 0.9
     weight_decay: float = 5e-4  # on every trained tensor
     warmup_lr: float = 1e-5  # learning rate of the first epoch

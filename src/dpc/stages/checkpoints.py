@@ -39,6 +39,7 @@ class Checkpoint:
             tensors=tensors(saved, "state/"),
             momentum=tensors(saved, "momentum/"),
             history=dict(saved.results["history"]),
+            average=tensors(saved, "average/"),
         )
 
     def save(self, progress: Progress) -> None:
@@ -51,6 +52,7 @@ class Checkpoint:
         self._last = now
         state = {f"state/{name}": value for name, value in progress.tensors.items()}
         state |= {f"momentum/{name}": value for name, value in progress.momentum.items()}
+        state |= {f"average/{name}": value for name, value in progress.average.items()}
         results = {"epoch": progress.epoch, "history": progress.history}
         write_atomically(self.path, artifacts.encode(Artifact(arrays(state), results)))
 

@@ -211,6 +211,6 @@ class _Models:
                 backbone = mixed_backbone(self._tuned, self._parallel, weight)
             classnames = self._inputs["test"].results[half]
             task = make_task(self._clip, backbone, classnames, self._template)
-            texts = backbone.text_features(self._clip, task.tokens)
+            texts = backbone.text_features(task)
             self._texts[weight, half] = backbone, texts
         return self._texts[weight, half]

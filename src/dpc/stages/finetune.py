@@ -93,7 +93,7 @@ def stage_two_recipe(params: Params) -> "Finetuning":
         parametrization=dpc.parametrization,
         weight=dpc.weight,
         objective=dpc.objective,
-        keep_losses=tuple(dpc.keep_losses),
+        keep_losses=tuple(dpc.keep_losses) or None,
         momentum=optimizer.momentum,
         weight_decay=optimizer.weight_decay,
         warmup_lr=optimizer.warmup_lr,
