@@ -80,19 +80,12 @@ def finetune(
     parametrize_parallel(
         parallel, tuned.parallel_parameters(), recipe.parametrization, recipe.weight
     )
-    contrastive = recipe.objective == "contrastive"
     sampler = _Sampler(task, tuned, bank, bank if pool is None else pool, recipe, seed)
     learned = [value for value in parallel.parameters() if value.requires_grad]
     optimizer = sgd(learned, recipe.momentum, recipe.weight_decay)
     history = restore(resume, parallel, optimizer)
     average = averaging(recipe.average, recipe.epochs, resume)
     record = recorder(history, parallel, optimizer, on_epoch, average)
-    loss = _contrastive if contrastive else _cross_entropy
-    everything = recipe.regularize == "all"
-    keep = tuned.kept_losses if recipe.keep_losses is None else recipe.keep_losses
-
-    def objective(views: Views, labels: Tensor) -> dict[str, Tensor]:
-        return loss(task, parallel, views, labels, keep, everything)
 
     def on_epoch_end(epoch: int, losses: dict[str, float]) -> None:
         record(epoch, {**losses, PAIRS: sampler.pairs / sampler.steps})
@@ -100,8 +93,8 @@ def finetune(
     pins = _pin_batch_norm(parallel) if recipe.couplings == "frozen" else []
     train(
         parallel,
-        sampler.extended if contrastive else sampler.plain,
-        objective,
+        sampler.extended if recipe.objective == "contrastive" else sampler.plain,
+        _objective(task, parallel, recipe),
         optimizer,
         warmup_cosine(recipe.lr, recipe.epochs, recipe.warmup_lr),
         on_epoch_end,
@@ -185,6 +178,16 @@ class _Sampler:
     def _count(self, pairs: int) -> None:
         self.pairs += pairs
         self.steps += 1
+
+
+def _objective(
+    task: Task, parallel: Backbone, recipe: Finetuning
+) -> Callable[[Views, Tensor], dict[str, Tensor]]:
+    loss = _contrastive if recipe.objective == "contrastive" else _cross_entropy
+    keep = parallel.kept_losses if recipe.keep_losses is None else recipe.keep_losses
+    return lambda views, labels: loss(
+        task, parallel, views, labels, keep, recipe.regularize == "all"
+    )
 
 
 def _contrastive(

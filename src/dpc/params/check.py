@@ -57,6 +57,8 @@ def _mapping_problems(values: Any, description: Description, where: str) -> list
 
 
 def _list_problems(values: Any, description: Description, where: str) -> list[str]:
+    if values is None and description.get("nullable"):
+        return []
     if not isinstance(values, list):
         return [f"{where} is {_shown(values)}; a list is expected"]
     found: list[str] = []

@@ -28,6 +28,7 @@ from dpc.params.sections import (
     Optimizer,
     Params,
     Run,
+    TeacherParams,
     View,
 )
 
@@ -214,6 +215,7 @@ def _typed(values: Mapping[str, Any]) -> Params:
         clip=ClipParams(**values["clip"]),
         optimizer=Optimizer(**values["optimizer"]),
         backbones=dict(values["backbones"]),
+        teacher=TeacherParams(**values["teacher"]),
         dpc=Dpc(**dpc),
     )
 

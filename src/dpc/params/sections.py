@@ -1,6 +1,6 @@
 """The sections of params.yaml, typed; every number of an experiment has its one place here."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from dpc.params.fields import param
@@ -27,6 +27,14 @@ class Run:
         lambda: ["coop"],
         "Backbones tuned once more, for as many images as stages one and two see together.",
         unique=True,
+    )
+    ablations: list[str] = param(
+        list,
+        "Backbones whose ablation rungs are rows too: +TS (stage two with plain cross-entropy), "
+        "+DHNO (its hard negatives and L_CL), +WE (one mix for base and new); the row with DPC "
+        "adds decoupling.",
+        unique=True,
+        source=SOURCE_DPC,
     )
     seeds: list[int] = param(
         lambda: [1, 2, 3],
@@ -165,8 +173,25 @@ class Dpc:
         "Loss of stage two: contrastive on hard negatives, or plain cross_entropy (ablation).",
         choices=("contrastive", "cross_entropy"),
     )
-    keep_losses: list[str] = param(
-        list, "Losses of the backbone that stage two keeps beside its own.", unique=True
+    keep_losses: list[str] | None = param(
+        None,
+        "Losses of the backbone that stage two keeps beside its own; null: those that the "
+        "backbone names (PromptSRC its three regularisers, the others none).",
+        unique=True,
+    )
+    regularize: str = param(
+        "filtered",
+        "Classes that kept losses see: those of the extended batch, or all (a full text pass).",
+        choices=("filtered", "all"),
+    )
+    couplings: str = param(
+        "frozen",
+        "Learned tensors that are no prompts (MaPLe's couplings, PromptKD's projector): carried "
+        "along from stage one, or trained beside the prompts.",
+        choices=("frozen", "trained"),
+    )
+    average: bool = param(
+        False, "Average stage two over its epochs where the backbone does so in stage one."
     )
     lr: float = param(0.002, "Learning rate of stage two (SGD).", gt=0, source="released: ep20")
     epochs: int = param(20, "Epochs of stage two.", ge=1, source="released: ep20")
@@ -187,6 +212,24 @@ class Dpc:
         le=1,
         unique=True,
         source=SOURCE_DPC,
+    )
+    by_backbone: dict[str, Any] = param(
+        dict, "Keys of this section that differ for a backbone: {maple: {weight: 1.0}}."
+    )
+
+
+@dataclass(frozen=True)
+class TeacherParams:
+    """The teacher of backbones that learn from one: a prompt learner on a larger CLIP."""
+
+    backbone: str = param("promptsrc", "Its prompt learner, tuned on the base classes' shots.")
+    model: str = param("icons-large", "Its CLIP's model, as clip.model.")
+    pretrained: str = param("embedded", "Its CLIP's weights, as clip.pretrained.")
+    seed: int = param(
+        1, "Seed of its few-shot draw and training: one teacher for all seeds.", ge=0, le=2**31 - 1
+    )
+    settings: dict[str, Any] = param(
+        dict, "Keys of the prompt learner's block that differ for the teacher: {lr: 0.005}."
     )
 
 
@@ -220,4 +263,15 @@ class Params:
         default_factory=dict,
         metadata={"doc": "Prompt learners, one block each: how they start and how they are tuned."},
     )
+    teacher: TeacherParams = field(
+        default_factory=TeacherParams,
+        metadata={"doc": "The teacher of backbones that learn from one (PromptKD)."},
+    )
     dpc: Dpc = field(default_factory=Dpc, metadata={"doc": "Dual-Prompt Collaboration."})
+
+    def stage_two(self, backbone: str) -> Dpc:
+        """``dpc`` as it stands for one backbone."""
+        own = dict(self.dpc.by_backbone.get(backbone, {}))
+        if "negatives" in own:
+            own["negatives"] = replace(self.dpc.negatives, **own["negatives"])
+        return replace(self.dpc, **own, by_backbone={})
