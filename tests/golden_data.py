@@ -32,8 +32,13 @@ def facts(name: str) -> Any:
 
 
 def student_config() -> dict[str, Any]:
-    """``model_cfg`` of the golden CLIP."""
-    sizes = facts("clip_student")
+    """``model_cfg`` of the golden student."""
+    return golden_config("clip_student")
+
+
+def golden_config(name: str) -> dict[str, Any]:
+    """``model_cfg`` of a golden CLIP, ``clip_student`` or ``clip_teacher``."""
+    sizes = facts(name)
     return {
         "embed_dim": sizes["embed"],
         "quick_gelu": sizes["quick_gelu"],
@@ -54,10 +59,12 @@ def student_config() -> dict[str, Any]:
     }
 
 
-def load_student(shortcuts: bool = True, custom_text: bool = False, precision="fp32") -> Clip:
-    """The golden CLIP, built by open_clip from OpenAI's names and the token rows."""
-    path = GOLDEN / "clip_student.safetensors"
-    model = build_model({**student_config(), "custom_text": custom_text})
+def load_golden_clip(
+    name: str, shortcuts: bool = True, custom_text: bool = False, precision: str = "fp32"
+) -> Clip:
+    """A golden CLIP, built by open_clip from OpenAI's names and the token rows."""
+    path = GOLDEN / f"{name}.safetensors"
+    model = build_model({**golden_config(name), "custom_text": custom_text})
     fill(model, read_weights(path), path)
     return Clip(
         model,
@@ -67,6 +74,13 @@ def load_student(shortcuts: bool = True, custom_text: bool = False, precision="f
         precision=precision,
         shortcuts=shortcuts,
     )
+
+
+def load_student(
+    shortcuts: bool = True, custom_text: bool = False, precision: str = "fp32"
+) -> Clip:
+    """The golden student."""
+    return load_golden_clip("clip_student", shortcuts, custom_text, precision)
 
 
 def assert_close(name: str, got: Tensor, expected: Tensor, bound: float) -> None:
