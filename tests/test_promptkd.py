@@ -1,7 +1,8 @@
-"""PromptKD beside its golden numbers: its start, its promises, both stages and both readings."""
+"""PromptKD beside its golden numbers: its start, its promises and stage one, in both readings."""
 
 import copy
 import dataclasses
+from functools import cache
 
 import pytest
 import torch
@@ -15,9 +16,6 @@ from dpc.backbones.promptkd import PromptKD, PromptKDParams, make_projector
 from dpc.backbones.recipe import Recipe
 from dpc.backbones.tuning import tune
 from dpc.clip.views import Views
-from dpc.collaboration.finetune import finetune
-from dpc.collaboration.recipe import Finetuning
-from dpc.collaboration.weighting import mix, mixed_backbone
 from dpc.errors import DpcError
 
 NAMES = SETTINGS["classes"]
@@ -25,7 +23,6 @@ TEMPLATE = "a photo of a {}."
 READINGS = ["image", "text"]
 PARAMS = PromptKDParams(length=2, depth=3)
 STAGE_ONE = Recipe(lr=0.0005, epochs=4, batch=6)
-RECIPE = Finetuning(lr=0.005, epochs=3, batch=3, k=3, weight=0.5)
 
 
 class Bank:
@@ -40,8 +37,8 @@ class Bank:
         return Views(images=self.images[indices, place], teacher=teacher)
 
 
-@pytest.fixture(scope="module")
-def bank():
+@cache
+def make_bank():
     """18 images of all six classes; the teacher's features lean to their classes."""
     generator = torch.Generator().manual_seed(8)
     labels = torch.arange(18) % 6
@@ -49,6 +46,11 @@ def bank():
     features = golden_teacher().text_features[labels][:, None]
     noise = 0.1 * torch.randn(18, 2, features.shape[-1], generator=generator)
     return Bank(images, features + noise, labels)
+
+
+@pytest.fixture()
+def bank():
+    return make_bank()
 
 
 def part(teacher, classes):
@@ -77,28 +79,6 @@ def state_of(backbone):
 def changed(before, after):
     assert before.keys() == after.keys()
     return {name for name, value in after.items() if not torch.equal(value, before[name])}
-
-
-@pytest.fixture(scope="module")
-def tuned_of(student, bank):
-    """reading -> PromptKD after stage one on all classes, tuned once."""
-    made = {}
-
-    def get(dual):
-        if dual not in made:
-            backbone = start(student, dual, kd_weight=20.0)
-            task = task_of(student, backbone)
-            tune(task, backbone, bank, STAGE_ONE, seed=1)
-            made[dual] = backbone
-        return made[dual]
-
-    return get
-
-
-def base_bank(bank):
-    """The images of the base classes, one view."""
-    rows = bank.labels < 3
-    return Bank(bank.images[rows, :1], bank.teacher[rows, :1], bank.labels[rows])
 
 
 def test_it_starts_as_published_and_from_its_generator_alone(student):
@@ -231,67 +211,6 @@ def test_stage_one_learns_and_runs_no_teacher(student, bank, dual):
         broken = start(student, dual, kd_weight=20.0)
         assert tune(task, broken, bank, STAGE_ONE, seed=1, resume=step) == history
         assert not changed(whole.state_dict(), broken.state_dict())
-
-
-@pytest.mark.parametrize("couplings", ["frozen", "trained"])
-@pytest.mark.parametrize("parametrization", ["parallel", "mixed", "released"])
-@pytest.mark.parametrize("dual", READINGS)
-def test_stage_two(student, bank, tuned_of, dual, parametrization, couplings):
-    tuned = tuned_of(dual)
-    before, base = state_of(tuned), task_of(student, tuned, range(3))
-    recipe = dataclasses.replace(
-        RECIPE, parametrization=parametrization, couplings=couplings, lr=0.001
-    )
-    parallel, _ = finetune(base, tuned, base_bank(bank), recipe, seed=1)
-    assert not changed(before, tuned.state_dict())
-    moved = changed(before, parallel.state_dict())
-    if couplings == "frozen":
-        assert moved == set(tuned.parallel_parameters())
-    else:
-        assert before.keys() - moved == {"projector.1.num_batches_tracked"}
-
-    new = task_of(student, tuned, range(3, 6))
-    views = Views(images=bank.images[:4, 0])
-    assert_same_features(student, new, views, tuned, mixed_backbone(tuned, parallel, 0.0))
-    assert_same_features(student, base, views, parallel, mixed_backbone(tuned, parallel, 1.0))
-    half = mix(tuned.state_dict(), parallel.state_dict(), 0.5)
-    assert half["projector.1.num_batches_tracked"] == before["projector.1.num_batches_tracked"]
-    for name in moved:
-        expected = (before[name] + parallel.state_dict()[name]) / 2
-        torch.testing.assert_close(half[name], expected)
-
-
-@pytest.mark.parametrize("couplings", ["frozen", "trained"])
-@pytest.mark.parametrize("dual", READINGS)
-def test_stage_two_lowers_the_loss_of_a_batch(student, bank, tuned_of, dual, couplings):
-    tuned, base = tuned_of(dual), task_of(student, tuned_of(dual), range(3))
-    recipe = dataclasses.replace(RECIPE, couplings=couplings, lr=0.001, batch=9, epochs=4)
-    _, statistics = finetune(base, tuned, base_bank(bank), recipe, seed=1)
-    losses = statistics.history["contrastive"]
-    assert losses == sorted(losses, reverse=True)
-
-
-@torch.no_grad()
-def assert_same_features(student, task, views, one, other):
-    """To the bit, as they are evaluated: without gradients, for which torch has other kernels."""
-    pair = [b.eval() for b in (one, other)]
-    assert torch.equal(*(b.text_features(task) for b in pair))
-    assert torch.equal(*(b.image_features(student, views) for b in pair))
-
-
-@pytest.mark.parametrize("regularize", ["filtered", "all"])
-@pytest.mark.parametrize("dual", READINGS)
-def test_distillation_may_run_beside_dpc(student, bank, tuned_of, dual, regularize):
-    tuned, recipe = tuned_of(dual), dataclasses.replace(RECIPE, keep_losses=("distillation",))
-    recipe = dataclasses.replace(recipe, regularize=regularize, couplings="trained")
-    base = task_of(student, tuned, range(3))
-    _, statistics = finetune(base, tuned, base_bank(bank), recipe, seed=1)
-    assert statistics.history.keys() == {"contrastive", "distillation"}
-    blind = base_bank(bank)
-    blind.teacher = None
-    with pytest.raises(DpcError, match="'distillation': this backbone has no losses"):
-        finetune(base, tuned, blind, recipe, seed=1)
-    finetune(base, tuned, blind, dataclasses.replace(RECIPE, epochs=1), seed=1)
 
 
 def test_what_it_refuses_is_one_line(student):
