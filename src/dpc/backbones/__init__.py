@@ -8,6 +8,7 @@ from dpc.errors import DpcError
 BACKBONES = {
     "zero_shot": "dpc.backbones.zero_shot:ZeroShot",
     "coop": "dpc.backbones.coop:CoOp",
+    "promptkd": "dpc.backbones.promptkd:PromptKD",
 }
 
 
