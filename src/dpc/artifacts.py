@@ -129,7 +129,8 @@ def _header(artifact: Artifact) -> dict[str, Any]:
 
 
 def _contiguous(tensors: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    return {name: np.ascontiguousarray(tensors[name]) for name in sorted(tensors)}
+    # Not `ascontiguousarray`, which gives a counter without dimensions one.
+    return {name: np.asarray(tensors[name], order="C") for name in sorted(tensors)}
 
 
 def _tensor_bytes(tensors: Mapping[str, np.ndarray]) -> bytes:

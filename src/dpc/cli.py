@@ -14,9 +14,20 @@ Parsers: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 STAGE_HELP = {
     "prepare": "render or read a dataset: class names, splits, a content hash for every image",
     "features": "frozen CLIP features of test images and of each seed's training views",
+    "teacher": "tune the teacher of backbones that learn from one, and its features",
     "tune": "stage one: tune a backbone's prompt P on the base classes",
     "finetune": "stage two: the parallel prompt P', tuned on the classes that P confuses",
     "evaluate": "test P, and P mixed with P', on base and new classes",
+}
+PARTS = {
+    "tune": ("main", "budget"),
+    "finetune": ("main", "ablation"),
+    "evaluate": ("main", "budget", "ablation"),
+}
+PART_HELP = {
+    "main": "every backbone, alone and with DPC",
+    "budget": "run.budget, tuned for as many images as both stages see",
+    "ablation": "the further rungs of run.ablations",
 }
 EPILOG = """\
 Without --dataset, --backbone or --seeds a stage runs every cell of params.yaml that is not in the
@@ -81,21 +92,29 @@ def _add_stage(parsers: Parsers, common: argparse.ArgumentParser, stage: str, te
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     command.add_argument("--dataset", type=_names, default=(), help="only these: A or A,B")
-    if stage not in ("prepare", "features"):
+    if stage not in ("prepare", "features", "teacher"):
         command.add_argument("--backbone", type=_names, default=(), help="only these: A or A,B")
-    if stage != "prepare":
+    if stage not in ("prepare", "teacher"):
         command.add_argument("--seeds", type=_seeds, default=(), help="only these: 1 or 1,2")
     if stage == "features":
         part = command.add_mutually_exclusive_group()
         part.add_argument("--only-test", action="store_true", help="only the test images")
         part.add_argument("--only-shots", action="store_true", help="only the training views")
-    if stage in ("tune", "evaluate"):
-        part = command.add_mutually_exclusive_group()
-        only, others = "only the run prolonged to the images of both stages", "all but that run"
-        part.add_argument("--budget", action="store_true", default=None, help=only)
-        part.add_argument(
-            "--no-budget", dest="budget", action="store_false", default=None, help=others
+    if stage in PARTS:
+        parts = [f"{part}: {PART_HELP[part]}" for part in PARTS[stage]]
+        command.add_argument(
+            "--part",
+            choices=PARTS[stage],
+            default="",
+            help=f"only this part of the grid ({'; '.join(parts)})",
         )
+    command.add_argument(
+        "--jobs",
+        type=_job_count,
+        default=1,
+        metavar="N",
+        help="cells that run beside each other; auto: as many as the processor holds (default: 1)",
+    )
     _add_target(command, "result folder (default: results, or scratch)")
     command.set_defaults(run=commands.run_stage, stage=stage)
 
@@ -169,6 +188,14 @@ def _add_target(command: argparse.ArgumentParser, out: str) -> None:
 
 def _names(text: str) -> list[str]:
     return [name for name in text.split(",") if name]
+
+
+def _job_count(text: str) -> int | None:
+    if text == "auto":
+        return None
+    if text.isdecimal() and int(text) > 0:
+        return int(text)
+    raise argparse.ArgumentTypeError(f"{text!r} is neither auto nor a number of at least 1")
 
 
 def _seeds(text: str) -> list[int]:

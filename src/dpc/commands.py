@@ -8,15 +8,20 @@ from typing import TYPE_CHECKING
 from dpc.errors import DpcError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from dpc.stages.layout import Layout
+    from dpc.stages.runner import Job
 
 
 def run_stage(options: argparse.Namespace) -> None:
     """Run the chosen cells of one stage; in a scratch tree, all that they need first."""
+    from dpc.devices import device_kind
     from dpc.params.load import load
     from dpc.stages.layout import Layout
     from dpc.stages.plan import ORDER, Selection, jobs
     from dpc.stages.runner import run
+    from dpc.stages.side_by_side import processors, run_all
 
     params = load(options.params, options.overrides)
     layout = _layout(options)
@@ -26,20 +31,30 @@ def run_stage(options: argparse.Namespace) -> None:
         seeds=getattr(options, "seeds", ()),
         test=not getattr(options, "only_shots", False),
         shots=not getattr(options, "only_test", False),
-        budget=getattr(options, "budget", None),
+        part=getattr(options, "part", ""),
     )
     if layout != Layout():  # a scratch tree may lack what this cell needs: make it, or take it
         for earlier in ORDER[: ORDER.index(options.stage)]:
             for job in jobs(earlier, params, layout, chosen):
                 run(job)
-    ran = False
-    for job in jobs(options.stage, params, layout, chosen):
-        run(job)
-        ran = True
-        if options.stage == "evaluate":
-            _say_row(job.outputs["row.safetensors"])
-    if not ran:
+    wanted = list(jobs(options.stage, params, layout, chosen))
+    if not wanted and options.stage != "teacher":
         raise DpcError(f"{options.stage}: the grid of {options.params} has no such cell")
+    count = options.jobs
+    if count is None:  # fill the processor; a GPU belongs to one cell
+        busy = device_kind(params.clip.device) != "cpu"
+        count = 1 if busy else max(1, processors() // params.run.threads)
+    run_all(_groups(wanted), count)
+    for job in wanted if options.stage == "evaluate" else ():
+        _say_row(job.outputs["row.safetensors"])
+
+
+def _groups(wanted: "Sequence[Job]") -> "list[list[Job]]":
+    """Jobs that follow from each other stay together: a teacher and its features."""
+    if any(job.stage == "teacher" for job in wanted):
+        sets = dict.fromkeys(job.cell["dataset"] for job in wanted)
+        return [[job for job in wanted if job.cell["dataset"] == name] for name in sets]
+    return [[job] for job in wanted]
 
 
 def _say_row(path: Path) -> None:

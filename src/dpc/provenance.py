@@ -38,6 +38,7 @@ PLUMBING = (
     "dpc.stages.layout",
     "dpc.stages.plan",
     "dpc.stages.runner",
+    "dpc.stages.side_by_side",
     "dpc.stages.slices",
     "dpc.store",
 )

@@ -2,10 +2,39 @@
 # store, so that an added seed trains that seed alone.
 
 
+def shots(wildcards):
+    """Training views of every seed."""
+    return expand("results/features/{dataset}/seed{seed}.safetensors", dataset=wildcards.dataset, seed=SEEDS)
+
+
+def taught(wildcards):
+    """What a backbone that learns from a teacher reads of it."""
+    if not traits(PARAMS, wildcards.backbone)["needs_teacher"]:
+        return []
+    return f"results/teacher/{wildcards.dataset}/features.safetensors"
+
+
+rule teacher:
+    input:
+        "results/.params/teacher.json",
+        "results/prepare/{dataset}/manifest.json",
+    output:
+        "results/teacher/{dataset}/tuned.safetensors",
+        "results/teacher/{dataset}/features.safetensors",
+    log:
+        "logs/teacher/{dataset}.log",
+    threads: PARAMS.run.threads
+    resources:
+        gpu=1,
+    shell:
+        "dpc teacher --dataset {wildcards.dataset} 2> {log} || (cat {log} >&2; exit 1)"
+
+
 rule tune:
     input:
         "results/.params/tune.{backbone}.json",
-        expand("results/features/{{dataset}}/seed{seed}.safetensors", seed=SEEDS),
+        shots,
+        taught,
     output:
         expand("results/tune/{{dataset}}/{{backbone}}/seed{seed}.safetensors", seed=SEEDS),
     log:
@@ -14,14 +43,15 @@ rule tune:
     resources:
         gpu=1,
     shell:
-        "dpc tune --no-budget --dataset {wildcards.dataset} --backbone {wildcards.backbone}"
+        "dpc tune --part main --dataset {wildcards.dataset} --backbone {wildcards.backbone}"
         " 2> {log} || (cat {log} >&2; exit 1)"
 
 
 rule budget:
     input:
         "results/.params/budget.{backbone}.json",
-        expand("results/features/{{dataset}}/seed{seed}.safetensors", seed=SEEDS),
+        shots,
+        taught,
     output:
         expand("results/budget/{{dataset}}/{{backbone}}/seed{seed}.safetensors", seed=SEEDS),
     log:
@@ -30,14 +60,15 @@ rule budget:
     resources:
         gpu=1,
     shell:
-        "dpc tune --budget --dataset {wildcards.dataset} --backbone {wildcards.backbone}"
+        "dpc tune --part budget --dataset {wildcards.dataset} --backbone {wildcards.backbone}"
         " 2> {log} || (cat {log} >&2; exit 1)"
 
 
 rule finetune:
     input:
         "results/.params/finetune.{backbone}.json",
-        expand("results/features/{{dataset}}/seed{seed}.safetensors", seed=SEEDS),
+        shots,
+        taught,
         expand("results/tune/{{dataset}}/{{backbone}}/seed{seed}.safetensors", seed=SEEDS),
     output:
         expand("results/finetune/{{dataset}}/{{backbone}}/seed{seed}.safetensors", seed=SEEDS),
@@ -47,7 +78,25 @@ rule finetune:
     resources:
         gpu=1,
     shell:
-        "dpc finetune --dataset {wildcards.dataset} --backbone {wildcards.backbone}"
+        "dpc finetune --part main --dataset {wildcards.dataset} --backbone {wildcards.backbone}"
+        " 2> {log} || (cat {log} >&2; exit 1)"
+
+
+rule two_step:
+    input:
+        "results/.params/two_step.{backbone}.json",
+        shots,
+        taught,
+        expand("results/tune/{{dataset}}/{{backbone}}/seed{seed}.safetensors", seed=SEEDS),
+    output:
+        expand("results/two_step/{{dataset}}/{{backbone}}/seed{seed}.safetensors", seed=SEEDS),
+    log:
+        "logs/two_step/{dataset}-{backbone}.log",
+    threads: PARAMS.run.threads
+    resources:
+        gpu=1,
+    shell:
+        "dpc finetune --part ablation --dataset {wildcards.dataset} --backbone {wildcards.backbone}"
         " 2> {log} || (cat {log} >&2; exit 1)"
 
 
@@ -72,7 +121,8 @@ rule evaluate:
         "results/.params/evaluate.{backbone}.json",
         "results/.params/evaluate.{backbone}+dpc.json",
         "results/features/{dataset}/test.safetensors",
-        expand("results/features/{{dataset}}/seed{seed}.safetensors", seed=SEEDS),
+        shots,
+        taught,
         expand("results/tune/{{dataset}}/{{backbone}}/seed{seed}.safetensors", seed=SEEDS),
         expand("results/finetune/{{dataset}}/{{backbone}}/seed{seed}.safetensors", seed=SEEDS),
     output:
@@ -84,7 +134,7 @@ rule evaluate:
     resources:
         gpu=1,
     shell:
-        "dpc evaluate --no-budget --dataset {wildcards.dataset} --backbone {wildcards.backbone}"
+        "dpc evaluate --part main --dataset {wildcards.dataset} --backbone {wildcards.backbone}"
         " 2> {log} || (cat {log} >&2; exit 1)"
 
 
@@ -92,6 +142,7 @@ rule evaluate_budget:
     input:
         "results/.params/evaluate.{backbone}+budget.json",
         "results/features/{dataset}/test.safetensors",
+        taught,
         expand("results/budget/{{dataset}}/{{backbone}}/seed{seed}.safetensors", seed=SEEDS),
     output:
         expand("results/evaluate/{{dataset}}/{{backbone}}+budget/seed{seed}.safetensors", seed=SEEDS),
@@ -101,5 +152,25 @@ rule evaluate_budget:
     resources:
         gpu=1,
     shell:
-        "dpc evaluate --budget --dataset {wildcards.dataset} --backbone {wildcards.backbone}"
+        "dpc evaluate --part budget --dataset {wildcards.dataset} --backbone {wildcards.backbone}"
+        " 2> {log} || (cat {log} >&2; exit 1)"
+
+
+rule evaluate_ablation:
+    input:
+        expand("results/.params/evaluate.{{backbone}}+{rung}.json", rung=RUNGS),
+        "results/features/{dataset}/test.safetensors",
+        taught,
+        expand("results/tune/{{dataset}}/{{backbone}}/seed{seed}.safetensors", seed=SEEDS),
+        expand("results/finetune/{{dataset}}/{{backbone}}/seed{seed}.safetensors", seed=SEEDS),
+        expand("results/two_step/{{dataset}}/{{backbone}}/seed{seed}.safetensors", seed=SEEDS),
+    output:
+        expand("results/evaluate/{{dataset}}/{{backbone}}+{rung}/seed{seed}.safetensors", rung=RUNGS, seed=SEEDS),
+    log:
+        "logs/evaluate/{dataset}-{backbone}+ablation.log",
+    threads: PARAMS.run.threads
+    resources:
+        gpu=1,
+    shell:
+        "dpc evaluate --part ablation --dataset {wildcards.dataset} --backbone {wildcards.backbone}"
         " 2> {log} || (cat {log} >&2; exit 1)"

@@ -4,7 +4,9 @@
 import sys
 
 from dpc.errors import DpcError
+from dpc.params.backbones import traits
 from dpc.params.load import load
+from dpc.stages.cells import RUNGS
 from dpc.stages.layout import Layout
 from dpc.stages.slices import sync
 
@@ -21,6 +23,7 @@ DATASETS = PARAMS.run.datasets
 BACKBONES = PARAMS.run.backbones
 SEEDS = PARAMS.run.seeds
 BUDGET = PARAMS.run.budget
+ABLATIONS = PARAMS.run.ablations
 EMBEDDED = [name for name in DATASETS if name not in PARAMS.data.on_disk]
 
 
@@ -32,7 +35,8 @@ wildcard_constraints:
 def rows(wildcards):
     """Every evaluated row of the grid."""
     found = expand("results/evaluate/{dataset}/zero_shot/all.safetensors", dataset=DATASETS)
-    for suffix, backbones in (("", BACKBONES), ("+budget", BUDGET), ("+dpc", BACKBONES)):
+    kinds = {"": BACKBONES, "+dpc": BACKBONES, "+budget": BUDGET}
+    for suffix, backbones in (kinds | {f"+{rung}": ABLATIONS for rung in RUNGS}).items():
         found += expand(
             "results/evaluate/{dataset}/{backbone}{suffix}/seed{seed}.safetensors",
             dataset=DATASETS,

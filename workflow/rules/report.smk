@@ -12,6 +12,7 @@ rule report:
         "results/report/table.csv",
         "results/report/table.md",
         "results/report/table.tex",
+        "results/report/ablations.csv",
         "results/report/curves.csv",
         "results/report/effects.csv",
         "results/report/losses.csv",

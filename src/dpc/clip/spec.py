@@ -9,7 +9,7 @@ from pathlib import Path
 from dpc.errors import DpcError
 from dpc.hashes import remembered_sha256
 
-EMBEDDED_MODEL = "icons"
+EMBEDDED_MODELS = ("icons", "icons-large")
 EMBEDDED_WEIGHTS = "embedded"
 WEIGHTS_FOLDER = Path(__file__).parent / "weights"
 RANDOM_PREFIX = "random:"
@@ -24,8 +24,8 @@ class ClipSpec:
     """A CLIP and how it runs.
 
     Attributes:
-        model: "icons" (the CLIP that comes with the package) or an open_clip model name. Of an
-            architecture that open_clip has with either activation (``ViT-B-16`` and
+        model: "icons" or "icons-large" (CLIPs that come with the package), or an open_clip model
+            name. Of an architecture that open_clip has with either activation (``ViT-B-16`` and
             ``ViT-B-16-quickgelu``), a local file needs the name that says which one it was
             trained with: ``ViT-B-16-quickgelu`` or, for local files alone, ``ViT-B-16-gelu``.
         pretrained: "embedded", an open_clip pretrained tag, a local weights file, or
@@ -34,7 +34,7 @@ class ClipSpec:
         device: "auto" (CUDA where there is one), "cpu" or "cuda".
     """
 
-    model: str = EMBEDDED_MODEL
+    model: str = EMBEDDED_MODELS[0]
     pretrained: str = EMBEDDED_WEIGHTS
     precision: str = "fp32"
     device: str = "auto"
@@ -43,7 +43,7 @@ class ClipSpec:
 def weights_file(spec: ClipSpec) -> Path | None:
     """The local file that holds the weights; None where a tag or a seed names them."""
     if spec.pretrained == EMBEDDED_WEIGHTS:
-        return WEIGHTS_FOLDER / f"{EMBEDDED_MODEL}.safetensors"
+        return WEIGHTS_FOLDER / f"{spec.model}.safetensors"
     if spec.pretrained.endswith(FILE_SUFFIXES):
         return Path(spec.pretrained)
     return None
@@ -52,10 +52,10 @@ def weights_file(spec: ClipSpec) -> Path | None:
 def config_file(spec: ClipSpec) -> Path | None:
     """The json with ``model_cfg`` and ``preprocess_cfg``; None where open_clip knows the model.
 
-    For model "icons" it lies beside the weights and has their name.
+    For embedded models it lies beside the weights and has their name.
     """
     weights = weights_file(spec)
-    if spec.model != EMBEDDED_MODEL or weights is None:
+    if spec.model not in EMBEDDED_MODELS or weights is None:
         return None
     return weights.with_suffix(".json")
 
@@ -84,14 +84,14 @@ def check_spec(spec: ClipSpec) -> None:
             near = difflib.get_close_matches(str(value), allowed, 1)
             hint = f", did you mean {near[0]!r}" if near else ""
             raise DpcError(f"clip.{name} is {value!r}: allowed are {', '.join(allowed)}{hint}")
-    if (spec.pretrained == EMBEDDED_WEIGHTS) and spec.model != EMBEDDED_MODEL:
+    if spec.pretrained == EMBEDDED_WEIGHTS and spec.model not in EMBEDDED_MODELS:
         raise DpcError(
-            f"clip.pretrained 'embedded' belongs to clip.model {EMBEDDED_MODEL!r}, "
+            f"clip.pretrained 'embedded' belongs to clip.model {' or '.join(EMBEDDED_MODELS)}, "
             f"not to {spec.model!r}: name an open_clip tag or a weights file"
         )
-    if spec.model == EMBEDDED_MODEL and weights_file(spec) is None:
+    if spec.model in EMBEDDED_MODELS and weights_file(spec) is None:
         raise DpcError(
-            f"clip.model {EMBEDDED_MODEL!r} has the weights 'embedded' or a .safetensors file, "
+            f"clip.model {spec.model!r} has the weights 'embedded' or a .safetensors file, "
             f"not {spec.pretrained!r}"
         )
     random_seed(spec)
@@ -155,14 +155,14 @@ def weights_identity(spec: ClipSpec) -> dict[str, str | None]:
 
 
 def _check_model(spec: ClipSpec) -> None:
-    if spec.model == EMBEDDED_MODEL:
+    if spec.model in EMBEDDED_MODELS:
         return
     name = architecture(spec.model)
     if name not in architectures():
-        near = difflib.get_close_matches(name, [EMBEDDED_MODEL, *sorted(architectures())], 3, 0.4)
+        near = difflib.get_close_matches(name, [*EMBEDDED_MODELS, *sorted(architectures())], 3, 0.4)
         raise DpcError(
             f"clip.model is {spec.model!r}, which open_clip does not know; near it: "
-            f"{', '.join(near) or 'nothing'}; the embedded model is {EMBEDDED_MODEL!r}"
+            f"{', '.join(near) or 'nothing'}; embedded are {', '.join(EMBEDDED_MODELS)}"
         )
     if name != spec.model and weights_file(spec) is None:
         raise DpcError(

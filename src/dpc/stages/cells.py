@@ -1,43 +1,82 @@
 """Cells of the grid, and the rows that each of them gives to a table."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
-from dpc.params.sections import Params
+from dpc.params.sections import Dpc, Params
 
 ZERO_SHOT = "zero_shot"
-DPC_SUFFIX = "+dpc"
-BUDGET_SUFFIX = "+budget"
+# Rungs of the paper's ablation below the whole method: stage two with plain cross-entropy, with
+# hard negatives and L_CL, and with one mix for base and new classes.
+RUNGS = ("ts", "dhno", "we")
+PARTS = ("main", "budget", "ablation")
 
 
 @dataclass(frozen=True)
 class Method:
-    """A row of the table: a backbone alone, with DPC, or tuned for DPC's whole budget."""
+    """A row of the table: a backbone alone (""), "dpc" on it, "budget" or a rung of the ablation.
+
+    With "budget" the backbone is tuned for as many images as both stages see together.
+    """
 
     backbone: str
-    dpc: bool = False
-    budget: bool = False
+    kind: str = ""
 
     @property
     def name(self) -> str:
-        """``coop``, ``coop+dpc`` or ``coop+budget``; the name of its folder as well."""
-        suffix = DPC_SUFFIX if self.dpc else BUDGET_SUFFIX if self.budget else ""
-        return self.backbone + suffix
+        """``coop``, ``coop+dpc``, ``coop+budget``, ``coop+ts``…; the name of its folder as well."""
+        return f"{self.backbone}+{self.kind}" if self.kind else self.backbone
+
+    @property
+    def part(self) -> str:
+        """The part of the grid that it belongs to, one of ``PARTS``."""
+        if self.kind == "budget":
+            return "budget"
+        return "ablation" if self.rung else "main"
+
+    @property
+    def rung(self) -> str | None:
+        """Its rung of the ablation, or None."""
+        return self.kind if self.kind in RUNGS else None
+
+    @property
+    def has_parallel(self) -> bool:
+        """Whether there is a parallel prompt beside the tuned one."""
+        return self.kind == "dpc" or self.rung is not None
+
+    @property
+    def two_step(self) -> bool:
+        """Whether its stage two is the plain one: cross-entropy on the images alone."""
+        return self.kind == "ts"
 
     @property
     def seedless(self) -> bool:
         """Zero-shot CLIP draws nothing and has one result for all seeds."""
         return self.backbone == ZERO_SHOT
 
+    def weights(self, dpc: Dpc) -> tuple[float, float]:
+        """ω_b and ω_n: shares of the parallel prompt on base and new classes.
+
+        Reading base classes with P' alone is a weight of 1.
+        """
+        if not self.has_parallel:
+            return 0.0, 0.0
+        base = 1.0 if dpc.inference == "parallel" else dpc.weight
+        return {"dpc": (base, dpc.weight_new), "we": (base, base)}.get(self.kind, (1.0, 1.0))
+
 
 def methods(params: Params) -> list[Method]:
     """All rows of the grid, in the order of the table."""
-    found = [Method(ZERO_SHOT)]
-    for backbone in params.run.backbones:
-        found.append(Method(backbone))
-        if backbone in params.run.budget:
-            found.append(Method(backbone, budget=True))
-        found.append(Method(backbone, dpc=True))
-    return found
+    return [Method(ZERO_SHOT), *(m for name in params.run.backbones for m in _of(params, name))]
+
+
+def _of(params: Params, backbone: str) -> Iterator[Method]:
+    yield Method(backbone)
+    if backbone in params.run.budget:
+        yield Method(backbone, "budget")
+    if backbone in params.run.ablations:
+        yield from (Method(backbone, rung) for rung in RUNGS)
+    yield Method(backbone, "dpc")
 
 
 def seeds_of(method: Method, params: Params) -> list[int | None]:

@@ -7,7 +7,7 @@ from dpc import artifacts
 from dpc.artifacts import Artifact
 from dpc.backbones.tuning import Progress
 from dpc.errors import DpcError
-from dpc.files import write_atomically
+from dpc.files import sweep, write_atomically
 from dpc.progress import Meter
 from dpc.stages.states import arrays, tensors
 
@@ -60,3 +60,4 @@ class Checkpoint:
         """The work is finished: forget it."""
         self._meter.close()
         self.path.unlink(missing_ok=True)
+        sweep(self.path)

@@ -1,12 +1,11 @@
 """`dpc features`: frozen CLIP features of the test images, and of each seed's training views."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import islice
 from typing import TYPE_CHECKING
 
 from dpc import artifacts
 from dpc.artifacts import Artifact
-from dpc.datasets.base import Images, Item, Manifest
+from dpc.datasets.base import Item, Manifest
 from dpc.datasets.fewshot import draw, halves, subset
 from dpc.files import digest
 from dpc.params.load import require_dataset
@@ -19,7 +18,8 @@ from dpc.stages.runner import Job, Made, device_of
 if TYPE_CHECKING:
     import numpy as np
 
-BATCH = 256
+    from dpc.clip.model import Clip
+    from dpc.stages.pictures import Pictures
 
 
 def test_job(params: Params, layout: Layout, dataset: str) -> Job:
@@ -27,16 +27,22 @@ def test_job(params: Params, layout: Layout, dataset: str) -> Job:
     require_dataset(params, dataset)
 
     def make(inputs: Mapping[str, Artifact], key: str) -> Made:
+        from dpc.stages.frozen import clip_for
+
         manifest = Manifest.from_json(inputs["manifest"].results)
         cut = halves(manifest.splits["train"])
         _warn_of_unknown_words(params, manifest)
         tensors: dict[str, np.ndarray] = {}
+        listed: dict[str, list] = {}
         for half, labels in (("base", cut.base), ("new", cut.new)):
             items = subset(manifest.splits["test"], labels)
-            encoder = _Encoder(params, layout, manifest, f"{dataset}: {half} test images")
+            what = f"{dataset}: {half} test images"
+            encoder = Encoder(params, layout, dataset, clip_for(params), what)
             tensors[f"{half}.features"] = encoder.plain(items)
-            tensors[f"{half}.labels"] = _labels(items)
+            tensors[f"{half}.labels"] = labels_of(items)
+            listed[half] = [list(item) for item in items]
         results = {
+            "items": listed,
             "base": [manifest.classnames[label] for label in cut.base],
             "new": [manifest.classnames[label] for label in cut.new],
             "rule": manifest.rule,
@@ -63,23 +69,28 @@ def shots_job(params: Params, layout: Layout, dataset: str, seed: int) -> Job:
     data = params.data
 
     def make(inputs: Mapping[str, Artifact], key: str) -> Made:
+        from dpc.stages.frozen import clip_for
+
         manifest = Manifest.from_json(inputs["manifest"].results)
         splits = manifest.splits
         drawn = draw(splits["train"], splits["val"], data.shots, data.val_shots, seed)
         base = halves(splits["train"]).base
         train, val = subset(drawn.train, base), subset(drawn.val, base)
-        encoder = _Encoder(params, layout, manifest, f"{dataset} seed {seed}: training views")
+        what = f"{dataset} seed {seed}: training views"
+        encoder = Encoder(params, layout, dataset, clip_for(params), what)
         tensors = {
-            "train.features": encoder.views(train),
-            "train.labels": _labels(train),
+            "train.features": encoder.views(train, data.views.count),
+            "train.labels": labels_of(train),
             "val.features": encoder.plain(val),
-            "val.labels": _labels(val),
+            "val.labels": labels_of(val),
         }
-        if params.dpc.negatives.pool == "train":
-            pool = subset(splits["train"], base)
-            tensors["pool.features"] = encoder.views(pool)
-            tensors["pool.labels"] = _labels(pool)
+        listed = {"train": train, "val": val}
+        if slices.pool_of_all(params):
+            listed["pool"] = subset(splits["train"], base)
+            tensors["pool.features"] = encoder.views(listed["pool"], data.views.count)
+            tensors["pool.labels"] = labels_of(listed["pool"])
         results = {
+            "items": {part: [list(item) for item in items] for part, items in listed.items()},
             "classnames": [manifest.classnames[label] for label in base],
             "draw": digest(artifacts.canonical([list(item) for item in drawn.train])),
         }
@@ -111,62 +122,44 @@ def _warn_of_unknown_words(params: Params, manifest: Manifest) -> None:
         )
 
 
-class _Encoder:
-    """Encodes images of one dataset, in large batches."""
+class Encoder:
+    """Features of one dataset's images by a frozen CLIP, in large batches."""
 
-    def __init__(self, params: Params, layout: Layout, manifest: Manifest, what: str):
-        self._params = params
-        self._manifest = manifest
-        self._folder = layout.manifest(manifest.dataset).parent
-        self._what = what
+    def __init__(self, params: Params, layout: Layout, dataset: str, clip: "Clip", what: str):
+        self._params, self._layout, self._dataset = params, layout, dataset
+        self._clip, self._what = clip, what
 
     def plain(self, items: Sequence[Item]) -> "np.ndarray":
         """Features (N, d) of the images as a test sees them."""
-        from dpc.datasets.views import test_view
-        from dpc.stages.frozen import clip_for, input_format
+        with self._pictures() as pictures:
+            return self._encode(len(items), map(pictures.plain, items))
 
-        form = input_format(clip_for(self._params))
-        with Images(self._manifest, self._folder) as images:
-            return self._encode(len(items), (test_view(images.read(i), form) for i in items))
+    def views(self, items: Sequence[Item], count: int) -> "np.ndarray":
+        """Features (N, count, d) of that many augmented views of each image."""
+        with self._pictures() as pictures:
+            features = self._encode(len(items) * count, pictures.all_views(items, count))
+        return features.reshape(len(items), count, -1)
 
-    def views(self, items: Sequence[Item]) -> "np.ndarray":
-        """Features (N, V, d) of V augmented views of each image."""
-        from dpc.datasets.views import draw_crop, train_view
-        from dpc.stages.frozen import clip_for, input_format
+    def _pictures(self) -> "Pictures":
+        from dpc.stages.pictures import Pictures
 
-        form, params = input_format(clip_for(self._params)), self._params.data.views
-        with Images(self._manifest, self._folder) as images:
-
-            def all_views() -> Iterator["np.ndarray"]:
-                for item in items:
-                    image = images.read(item)
-                    for index in range(params.count):
-                        crop = draw_crop(image.size, item.sha256, index, params)
-                        yield train_view(image, crop, form)
-
-            features = self._encode(len(items) * params.count, all_views())
-        return features.reshape(len(items), params.count, -1)
+        return Pictures(self._params, self._layout, self._dataset, self._clip)
 
     def _encode(self, total: int, pixels: Iterator["np.ndarray"]) -> "np.ndarray":
         import numpy as np
-        import torch
 
         from dpc.clip.features import encode_images
         from dpc.progress import track
-        from dpc.stages.frozen import clip_for
+        from dpc.stages.pictures import batches
 
-        clip = clip_for(self._params)
         if total == 0:
-            return np.zeros((0, clip.embed_dim), np.float32)
-        followed = track(pixels, self._what, total, "images")
-        batches = (
-            torch.from_numpy(np.stack(batch)).to(clip.device)
-            for batch in iter(lambda: list(islice(followed, BATCH)), [])
-        )
-        return encode_images(clip, batches).numpy()
+            return np.zeros((0, self._clip.embed_dim), np.float32)
+        followed = iter(track(pixels, self._what, total, "images"))
+        return encode_images(self._clip, batches(followed)).numpy()
 
 
-def _labels(items: Sequence[Item]) -> "np.ndarray":
+def labels_of(items: Sequence[Item]) -> "np.ndarray":
+    """(N,) int64 labels of the items."""
     import numpy as np
 
     return np.array([item.label for item in items], dtype=np.int64)

@@ -5,85 +5,127 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from dpc.artifacts import Artifact
+from dpc.params.backbones import traits
 from dpc.params.load import require_dataset
 from dpc.params.sections import Params
 from dpc.stages import slices
-from dpc.stages.inputs import shots_input, tuned_input
+from dpc.stages.inputs import shots_input, teacher_input, tuned_input
 from dpc.stages.layout import Layout
-from dpc.stages.runner import Job, Made, device_of
+from dpc.stages.runner import Input, Job, Made, device_of
 
 if TYPE_CHECKING:
+    from dpc.backbones.base import Backbone, Task
+    from dpc.clip.views import Bank
     from dpc.collaboration.recipe import Finetuning
 
 
-def job(params: Params, layout: Layout, dataset: str, backbone: str, seed: int) -> Job:
-    """Clone P and tune the clone on the base classes' shots, hard negatives mined with P."""
+def job(
+    params: Params, layout: Layout, dataset: str, backbone: str, seed: int, two_step: bool = False
+) -> Job:
+    """Clone P and tune the clone on the base classes' shots, hard negatives mined with P.
+
+    With ``two_step``, the first rung of the ablation: plain cross-entropy, no negatives.
+    """
     require_dataset(params, dataset)
 
     def make(inputs: Mapping[str, Artifact], key: str) -> Made:
-        import torch
-
-        from dpc.backbones.base import make_task
-        from dpc.clip.views import FrozenBank
-        from dpc.collaboration.finetune import finetune
-        from dpc.stages.checkpoints import Checkpoint
         from dpc.stages.frozen import clip_for
-        from dpc.stages.states import arrays, saved_backbone, tensors
+        from dpc.stages.material import material
 
-        clip = clip_for(params)
-        shots = tensors(inputs["shots"])
-        bank = FrozenBank(shots["train.features"].to(clip.device), shots["train.labels"])
-        pool = None
-        if params.dpc.negatives.pool == "train":
-            pool = FrozenBank(shots["pool.features"].to(clip.device), shots["pool.labels"])
-        tuned = saved_backbone(params, backbone, clip, inputs["tuned"])
-        classnames = inputs["shots"].results["classnames"]
-        task = make_task(clip, tuned, classnames, params.backbones["zero_shot"]["template"])
-        checkpoint = Checkpoint(key, time.monotonic, f"{dataset} {backbone}+dpc", params.dpc.epochs)
-        with torch.enable_grad():
-            parallel, statistics = finetune(
-                task,
-                tuned,
-                bank,
-                stage_two_recipe(params),
-                seed,
-                checkpoint.save,
-                checkpoint.load(),
-                pool,
-            )
-        checkpoint.done()
-        results = {
-            "history": statistics.history,
-            "steps": statistics.steps,
-            "images_seen": statistics.images_seen,
-            "pairs_per_step": statistics.pairs_per_step,
-        }
-        return {"parallel.safetensors": Artifact(arrays(parallel.state_dict()), results)}
+        clip, shots = clip_for(params), inputs["shots"]
+        tuned, task = start(params, backbone, inputs)
+        recipe = stage_two_recipe(params, backbone, two_step)
+        with material(params, layout, dataset, clip, tuned, inputs.get("teacher")) as at_hand:
+            bank = at_hand.labelled(shots)
+            pool = at_hand.labelled(shots, "pool") if pool_parts(params, backbone) else None
+            what = f"{dataset} {backbone}{'+ts' if two_step else '+dpc'} seed {seed}"
+            made = parallel(task, tuned, bank, pool, recipe, seed, key, what)
+            return {"parallel.safetensors": made}
 
     return Job(
-        "finetune",
+        "two_step" if two_step else "finetune",
         {"dataset": dataset, "backbone": backbone, "seed": seed},
-        slices.finetune(params, backbone),
-        {
-            "shots": shots_input(params, layout, dataset, seed, "train.", *pool_parts(params)),
-            "tuned": tuned_input(params, layout, dataset, backbone, seed),
-        },
-        {"parallel.safetensors": layout.parallel(dataset, backbone, seed)},
+        slices.finetune(params, backbone, two_step),
+        stage_two_inputs(params, layout, dataset, backbone, seed),
+        {"parallel.safetensors": layout.parallel(dataset, backbone, seed, two_step)},
         make,
         device_of(params),
     )
 
 
-def pool_parts(params: Params) -> tuple[str, ...]:
+def stage_two_inputs(
+    params: Params, layout: Layout, dataset: str, backbone: str, seed: int
+) -> dict[str, Input]:
+    """The shots, P, and the teacher if the backbone needs one."""
+    parts = ("train.", *pool_parts(params, backbone))
+    found = {
+        "shots": shots_input(params, layout, dataset, seed, *parts),
+        "tuned": tuned_input(params, layout, dataset, backbone, seed),
+    }
+    if traits(params, backbone)["needs_teacher"]:
+        found["teacher"] = teacher_input(params, layout, dataset)
+    return found
+
+
+def start(
+    params: Params, backbone: str, inputs: Mapping[str, Artifact]
+) -> tuple["Backbone", "Task"]:
+    """The tuned backbone, and the base classes."""
+    from dpc.backbones.base import make_task
+    from dpc.stages.frozen import clip_for
+    from dpc.stages.states import saved_backbone, teacher_of
+
+    names = inputs["shots"].results["classnames"]
+    taught = teacher_of(params, inputs.get("teacher"), slice(len(names)))
+    clip = clip_for(params)
+    tuned = saved_backbone(params, backbone, clip, inputs["tuned"], taught)
+    template = params.backbones["zero_shot"]["template"]
+    return tuned, make_task(clip, tuned, names, template, taught)
+
+
+def parallel(
+    task: "Task",
+    tuned: "Backbone",
+    bank: "Bank",
+    pool: "Bank | None",
+    recipe: "Finetuning",
+    seed: int,
+    key: str,
+    what: str,
+) -> Artifact:
+    """Train P' and pack it; goes on from the checkpoint of ``key``, if there is one."""
+    import torch
+
+    from dpc.collaboration.finetune import finetune
+    from dpc.stages.checkpoints import Checkpoint
+    from dpc.stages.states import arrays
+
+    checkpoint = Checkpoint(key, time.monotonic, what, recipe.epochs)
+    with torch.enable_grad():
+        found, statistics = finetune(
+            task, tuned, bank, recipe, seed, checkpoint.save, checkpoint.load(), pool
+        )
+    checkpoint.done()
+    results = {
+        "history": statistics.history,
+        "steps": statistics.steps,
+        "images_seen": statistics.images_seen,
+        "pairs_per_step": statistics.pairs_per_step,
+    }
+    return Artifact(arrays(found.state_dict()), results)
+
+
+def pool_parts(params: Params, backbone: str) -> tuple[str, ...]:
     """Prefix of the tensors that negatives are drawn from, where those are not the shots."""
-    return ("pool.",) if params.dpc.negatives.pool == "train" else ()
+    return ("pool.",) if params.stage_two(backbone).negatives.pool == "train" else ()
 
 
-def stage_two_recipe(params: Params) -> "Finetuning":
+def stage_two_recipe(params: Params, backbone: str, two_step: bool = False) -> "Finetuning":
     """The recipe of stage two out of the blocks ``dpc`` and ``optimizer``."""
     from dpc.collaboration.recipe import Finetuning
+    from dpc.stages.tune import averaging_of
 
-    dpc, optimizer = params.dpc, params.optimizer
+    dpc, optimizer = params.stage_two(backbone), params.optimizer
     return Finetuning(
         lr=dpc.lr,
         epochs=dpc.epochs,
@@ -92,10 +134,11 @@ def stage_two_recipe(params: Params) -> "Finetuning":
         refill=dpc.negatives.refill,
         parametrization=dpc.parametrization,
         weight=dpc.weight,
-        objective=dpc.objective,
+        objective="cross_entropy" if two_step else dpc.objective,
         keep_losses=None if dpc.keep_losses is None else tuple(dpc.keep_losses),
         regularize=dpc.regularize,
         couplings=dpc.couplings,
+        average=averaging_of(params.backbones[backbone]) if dpc.average else None,
         momentum=optimizer.momentum,
         weight_decay=optimizer.weight_decay,
         warmup_lr=optimizer.warmup_lr,

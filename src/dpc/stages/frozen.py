@@ -9,7 +9,7 @@ from dpc.clip.model import Clip
 from dpc.clip.spec import ClipSpec
 from dpc.datasets.views import InputFormat
 from dpc.params.sections import Params
-from dpc.stages.slices import clip_spec
+from dpc.stages.slices import clip_spec, teacher_clip_spec
 
 
 def clip_for(params: Params) -> Clip:
@@ -19,6 +19,11 @@ def clip_for(params: Params) -> Clip:
         DpcError: weights that are missing, truncated or of another shape.
     """
     return _load(clip_spec(params), params.run.threads)
+
+
+def teacher_clip_for(params: Params) -> Clip:
+    """The frozen CLIP of the teacher, as :func:`clip_for`."""
+    return _load(teacher_clip_spec(params), params.run.threads)
 
 
 @cache

@@ -25,23 +25,42 @@ def shots_input(params: Params, layout: Layout, dataset: str, seed: int, *parts:
     return Input(layout.shots(dataset, seed), slices.shots(params), remedy, parts)
 
 
+def teacher_input(params: Params, layout: Layout, dataset: str, *parts: str) -> Input:
+    """What students read of the teacher; ``parts`` as in :func:`shots_input`."""
+    return Input(
+        layout.teacher_features(dataset),
+        slices.teacher_features(params),
+        f"run `dpc teacher --dataset {dataset}`",
+        parts,
+    )
+
+
+def tuned_teacher_input(params: Params, layout: Layout, dataset: str) -> Input:
+    """The teacher's tuned prompts as another stage's input."""
+    remedy = f"run `dpc teacher --dataset {dataset}`"
+    return Input(layout.teacher(dataset), slices.teacher(params), remedy)
+
+
 def tuned_input(
     params: Params, layout: Layout, dataset: str, backbone: str, seed: int, budget: bool = False
 ) -> Input:
     """The tuned prompt as another stage's input."""
     made_by = slices.budget(params, backbone) if budget else slices.tune(params, backbone)
     cell = f"--dataset {dataset} --backbone {backbone} --seeds {seed}"
-    remedy = f"run `dpc tune {cell}{' --budget' if budget else ''}`"
+    remedy = f"run `dpc tune {cell} --part {'budget' if budget else 'main'}`"
     return Input(layout.tuned(dataset, backbone, seed, budget), made_by, remedy)
 
 
-def parallel_input(params: Params, layout: Layout, dataset: str, backbone: str, seed: int) -> Input:
-    """The parallel prompt as another stage's input."""
+def parallel_input(
+    params: Params, layout: Layout, dataset: str, method: Method, seed: int
+) -> Input:
+    """The parallel prompt of a method as another stage's input."""
+    backbone, two_step = method.backbone, method.two_step
     cell = f"--dataset {dataset} --backbone {backbone} --seeds {seed}"
     return Input(
-        layout.parallel(dataset, backbone, seed),
-        slices.finetune(params, backbone),
-        f"run `dpc finetune {cell}`",
+        layout.parallel(dataset, backbone, seed, two_step),
+        slices.finetune(params, backbone, two_step),
+        f"run `dpc finetune {cell} --part {'ablation' if two_step else 'main'}`",
     )
 
 

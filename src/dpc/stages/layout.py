@@ -35,9 +35,18 @@ class Layout:
         stage = "budget" if budget else "tune"
         return self.root / stage / dataset / backbone / f"seed{seed}.safetensors"
 
-    def parallel(self, dataset: str, backbone: str, seed: int) -> Path:
-        """The parallel prompt P'."""
-        return self.root / "finetune" / dataset / backbone / f"seed{seed}.safetensors"
+    def teacher(self, dataset: str) -> Path:
+        """The tuned prompts of the teacher."""
+        return self.root / "teacher" / dataset / "tuned.safetensors"
+
+    def teacher_features(self, dataset: str) -> Path:
+        """What students read of the teacher: features of all classes and training images."""
+        return self.root / "teacher" / dataset / "features.safetensors"
+
+    def parallel(self, dataset: str, backbone: str, seed: int, two_step: bool = False) -> Path:
+        """The parallel prompt P'; with ``two_step``, the one of the ablation's first rung."""
+        stage = "two_step" if two_step else "finetune"
+        return self.root / stage / dataset / backbone / f"seed{seed}.safetensors"
 
     def evaluated(self, dataset: str, method: str, seed: int | None) -> Path:
         """Logits, predictions and accuracies of one row."""

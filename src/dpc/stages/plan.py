@@ -8,12 +8,12 @@ from dpc import artifacts
 from dpc.errors import DpcError
 from dpc.files import sha256
 from dpc.params.sections import Params
-from dpc.stages import evaluate, features, finetune, prepare, tune
+from dpc.stages import evaluate, features, finetune, prepare, teacher, tune
 from dpc.stages.cells import ZERO_SHOT, methods
 from dpc.stages.layout import Layout
 from dpc.stages.runner import Job, provenance_of
 
-ORDER = ("prepare", "features", "tune", "finetune", "evaluate")
+ORDER = ("prepare", "features", "teacher", "tune", "finetune", "evaluate")
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Selection:
         datasets, backbones, seeds: restrict the grid.
         test: of `features`, the test images' part.
         shots: of `features`, the seeds' part.
-        budget: of `tune` and `evaluate`, the prolonged run instead of the backbone and its DPC.
+        part: of `tune`, `finetune` and `evaluate`, one of ``cells.PARTS``; "" is all of them.
     """
 
     datasets: Sequence[str] = ()
@@ -32,7 +32,11 @@ class Selection:
     seeds: Sequence[int] = ()
     test: bool = True
     shots: bool = True
-    budget: bool | None = None
+    part: str = ""
+
+    def wants(self, part: str) -> bool:
+        """Whether cells of a part of the grid are chosen."""
+        return self.part in ("", part)
 
 
 def jobs(stage: str, params: Params, layout: Layout, chosen: Selection) -> Iterator[Job]:
@@ -51,6 +55,8 @@ def jobs(stage: str, params: Params, layout: Layout, chosen: Selection) -> Itera
                 yield features.test_job(params, layout, dataset)
             if chosen.shots:
                 yield from (features.shots_job(params, layout, dataset, seed) for seed in seeds)
+        elif stage == "teacher":
+            yield from teacher.jobs(params, layout, dataset)
         elif stage == "evaluate":
             yield from _evaluations(params, layout, dataset, chosen, backbones, seeds)
         else:
@@ -104,13 +110,17 @@ def _training(
     chosen: Selection,
 ) -> Iterator[Job]:
     for seed in seeds:
+        cell = (params, layout, dataset, backbone, seed)
         if stage == "finetune":
-            yield finetune.job(params, layout, dataset, backbone, seed)
+            if chosen.wants("main"):
+                yield finetune.job(*cell)
+            if chosen.wants("ablation") and backbone in params.run.ablations:
+                yield finetune.job(*cell, two_step=True)
             continue
-        if chosen.budget is not True:
-            yield tune.job(params, layout, dataset, backbone, seed)
-        if chosen.budget is not False and backbone in params.run.budget:
-            yield tune.job(params, layout, dataset, backbone, seed, budget=True)
+        if chosen.wants("main"):
+            yield tune.job(*cell)
+        if chosen.wants("budget") and backbone in params.run.budget:
+            yield tune.job(*cell, budget=True)
 
 
 def _evaluations(
@@ -122,8 +132,7 @@ def _evaluations(
     seeds: Sequence[int],
 ) -> Iterator[Job]:
     for method in methods(params):
-        wanted = chosen.budget is None or chosen.budget == method.budget
-        if wanted and method.backbone in backbones:
+        if chosen.wants(method.part) and method.backbone in backbones:
             for seed in [None] if method.seedless else seeds:
                 yield evaluate.job(params, layout, dataset, method, seed)
 

@@ -14,6 +14,7 @@ from typing import Any
 from dpc import hashes
 from dpc.clip.spec import ClipSpec, weights_identity
 from dpc.files import write_atomically
+from dpc.params.backbones import backbone_module, traits
 from dpc.params.load import as_dict
 from dpc.params.sections import Params
 from dpc.provenance import code_version
@@ -31,8 +32,11 @@ def all_slices(params: Params) -> dict[str, Slice]:
     for backbone in params.run.backbones:
         found[f"tune.{backbone}"] = tune(params, backbone)
         found[f"finetune.{backbone}"] = finetune(params, backbone)
+    found["teacher"] = both_of_teacher(params)
     for backbone in params.run.budget:
         found[f"budget.{backbone}"] = budget(params, backbone)
+    for backbone in params.run.ablations:
+        found[f"two_step.{backbone}"] = finetune(params, backbone, two_step=True)
     for method in methods(params):
         found[f"evaluate.{method.name}"] = evaluate(params, method)
     return found
@@ -98,20 +102,64 @@ def features(params: Params) -> Slice:
 
 def shots(params: Params) -> Slice:
     """Features of one seed's training views: the CLIP, the draw and the views."""
-    values = as_dict(params)["data"]
-    drawn = {key: values[key] for key in ("shots", "val_shots", "views")}
-    pool = {"pool": params.dpc.negatives.pool}
-    return _computed(params, drawn | pool, "dpc.stages.features")
+    return _computed(params, _drawn(params) | {"pool": pool_of_all(params)}, "dpc.stages.features")
+
+
+def teacher(params: Params) -> Slice:
+    """The teacher's prompts: its CLIP, its block, the draw, the views that its epochs show."""
+    block = params.teacher_block()
+    values = _drawn(params) | {
+        "backbone": block,
+        "seed": params.teacher.seed,
+        "template": params.backbones["zero_shot"]["template"],
+        "optimizer": asdict(params.optimizer),
+    }
+    module = backbone_module(params, params.teacher.backbone)
+    return _computed(params, values, "dpc.stages.teacher", module, clip=teacher_clip_spec(params))
+
+
+def teacher_features(params: Params) -> Slice:
+    """What students read of the teacher: its CLIP, and the views that they are shown."""
+    values = {
+        "views": as_dict(params)["data"]["views"] | {"count": student_views(params)},
+        "template": params.backbones["zero_shot"]["template"],
+    }
+    module = backbone_module(params, params.teacher.backbone)
+    return _computed(params, values, "dpc.stages.teacher", module, clip=teacher_clip_spec(params))
+
+
+def both_of_teacher(params: Params) -> Slice:
+    """What engines look at: both works of `dpc teacher`, or that no backbone needs it."""
+    if not students(params):
+        return {"params": {}, "code": ""}
+    return {"tuned": teacher(params), "features": teacher_features(params)}
+
+
+def students(params: Params) -> list[str]:
+    """The grid's backbones that learn from a teacher."""
+    return [name for name in params.run.backbones if traits(params, name)["needs_teacher"]]
+
+
+def student_views(params: Params) -> int:
+    """Views of each training image that some student is shown, in either stage."""
+    longest = 1
+    for name in students(params):
+        stage_two = params.stage_two(name)
+        longest = max(longest, params.backbones[name]["epochs"])
+        if stage_two.keep_losses:
+            longest = max(longest, stage_two.epochs)
+    return min(longest, params.data.views.count)
 
 
 def tune(params: Params, backbone: str) -> Slice:
     """Stage one: the backbone's block, the optimizer, the CLIP."""
-    return _computed(params, _training(params, backbone), "dpc.stages.tune", _module(backbone))
+    values = _training(params, backbone)
+    return _computed(params, values, "dpc.stages.tune", backbone_module(params, backbone))
 
 
 def budget(params: Params, backbone: str) -> Slice:
     """Stage one prolonged to the images of both stages: what stage two's length depends on too."""
-    dpc = params.dpc
+    dpc = params.stage_two(backbone)
     length = {
         "dpc.batch": dpc.batch,
         "dpc.epochs": dpc.epochs,
@@ -119,32 +167,41 @@ def budget(params: Params, backbone: str) -> Slice:
         "dpc.negatives.k": dpc.negatives.k,
     }
     values = _training(params, backbone) | length
-    return _computed(params, values, "dpc.stages.tune", _module(backbone))
+    return _computed(params, values, "dpc.stages.tune", backbone_module(params, backbone))
 
 
-def finetune(params: Params, backbone: str) -> Slice:
+def finetune(params: Params, backbone: str, two_step: bool = False) -> Slice:
     """Stage two: all of ``dpc`` but what only inference reads."""
-    dpc = as_dict(params)["dpc"]
-    inference = {"weight", "weight_new", "inference", "sweep", "sweep_new"}
-    if params.dpc.parametrization != "parallel":
+    dpc = asdict(params.stage_two(backbone))
+    inference = {"weight", "weight_new", "inference", "sweep", "sweep_new", "by_backbone"}
+    if dpc["parametrization"] != "parallel":
         inference -= {"weight"}  # there ω_b is a parameter of training as well
     values = {key: value for key, value in dpc.items() if key not in inference}
+    if two_step:
+        values["objective"] = "cross_entropy"
     return _computed(
         params,
         _training(params, backbone) | {"dpc": values},
         "dpc.stages.finetune",
-        _module(backbone),
+        backbone_module(params, backbone),
     )
 
 
 def evaluate(params: Params, method: Method) -> Slice:
     """One row: the backbone's block and the CLIP; with DPC, its weights."""
     values = _backbone(params, method.backbone)
-    if method.dpc:
-        dpc = as_dict(params)["dpc"]
-        read = ("weight", "weight_new", "inference", "parametrization", "sweep", "sweep_new")
-        values |= {"dpc": {key: dpc[key] for key in read}}
-    return _computed(params, values, "dpc.stages.evaluate", _module(method.backbone))
+    if method.has_parallel:
+        dpc = asdict(params.stage_two(method.backbone))
+        read = ["weight", "weight_new", "inference", "parametrization"]
+        read += ["couplings", "keep_losses", "regularize"]
+        values |= {"dpc": {key: dpc[key] for key in [*read, *_curves(method)]}}
+    return _computed(
+        params, values, "dpc.stages.evaluate", backbone_module(params, method.backbone)
+    )
+
+
+def _curves(method: Method) -> tuple[str, ...]:
+    return ("sweep", "sweep_new") if method.kind == "dpc" else ()
 
 
 def report(params: Params) -> Slice:
@@ -160,15 +217,28 @@ def _slice(
     return found | ({"sources": dict(sources)} if sources is not None else {})
 
 
-def _computed(params: Params, values: Mapping[str, Any], *roots: str) -> Slice:
-    """A slice of work with the CLIP. ``device`` as it is written is no parameter: the kind of
-    device it comes to is part of the store's key, so `auto` and what it means are one result."""
-    clip = {
-        "weights": weights_identity(clip_spec(params)),
+def _computed(
+    params: Params, values: Mapping[str, Any], *roots: str, clip: ClipSpec | None = None
+) -> Slice:
+    """A slice of work with the CLIP, or with another ``clip``. ``device`` as it is written is no
+    parameter: the kind of device it comes to is part of the store's key, so `auto` and what it
+    means are one result."""
+    used = {
+        "weights": weights_identity(clip or clip_spec(params)),
         "precision": params.clip.precision,
         "threads": params.run.threads,
     }
-    return _slice({"clip": clip} | dict(values), *roots) | {"device": params.clip.device}
+    return _slice({"clip": used} | dict(values), *roots) | {"device": params.clip.device}
+
+
+def _drawn(params: Params) -> dict[str, Any]:
+    values = as_dict(params)["data"]
+    return {key: values[key] for key in ("shots", "val_shots", "views")}
+
+
+def pool_of_all(params: Params) -> bool:
+    """Whether some backbone's negatives come from all training images, not from the shots."""
+    return any(params.stage_two(n).negatives.pool == "train" for n in params.run.backbones)
 
 
 def _backbone(params: Params, backbone: str) -> dict[str, Any]:
@@ -183,13 +253,13 @@ def _training(params: Params, backbone: str) -> dict[str, Any]:
     return _backbone(params, backbone) | {"optimizer": asdict(params.optimizer)}
 
 
-def _module(backbone: str) -> str:
-    from dpc.backbones import BACKBONES
-
-    return BACKBONES.get(backbone, backbone).partition(":")[0]
-
-
 def clip_spec(params: Params) -> ClipSpec:
     """The CLIP of an experiment."""
     clip = params.clip
     return ClipSpec(clip.model, clip.pretrained, clip.precision, clip.device)
+
+
+def teacher_clip_spec(params: Params) -> ClipSpec:
+    """The CLIP of the teacher; precision and device are the experiment's."""
+    clip = params.clip
+    return ClipSpec(params.teacher.model, params.teacher.pretrained, clip.precision, clip.device)

@@ -9,26 +9,54 @@ from torch import Tensor
 
 from dpc.artifacts import Artifact
 from dpc.backbones import resolve
-from dpc.backbones.base import Backbone
+from dpc.backbones.base import Backbone, Teacher
 from dpc.clip.model import Clip
 from dpc.errors import DpcError
 from dpc.params.sections import Params
+from dpc.stages.frozen import clip_for, teacher_clip_for
 
 
-def new_backbone(params: Params, name: str, clip: Clip, seed: int) -> Backbone:
-    """A backbone at its start; its random tensors are a function of ``seed``."""
-    kind: Any = resolve(name)
-    block = kind.Params(**params.backbones[name])
-    return kind.from_clip(clip, block, torch.Generator().manual_seed(seed))
+def new_backbone(
+    params: Params, name: str, clip: Clip, seed: int, teacher: Teacher | None = None
+) -> Backbone:
+    """A backbone at its start; its random tensors are a function of ``seed``.
+
+    ``teacher``: for a backbone that needs one.
+    """
+    return _start(name, params.backbones[name], clip, seed, teacher)
 
 
-def saved_backbone(params: Params, name: str, clip: Clip, artifact: Artifact) -> Backbone:
+def new_teacher(params: Params, clip: Clip, seed: int) -> Backbone:
+    """The teacher's prompt learner at its start, on the teacher's ``clip``."""
+    return _start(params.teacher.backbone, params.teacher_block(), clip, seed, None)
+
+
+def _start(
+    name: str, block: Mapping[str, Any], clip: Clip, seed: int, teacher: Teacher | None
+) -> Backbone:
+    kind: Any = resolve(name, block)
+    values = kind.Params(**{key: value for key, value in block.items() if key != "class"})
+    generator = torch.Generator().manual_seed(seed)
+    if not kind.needs_teacher:
+        return kind.from_clip(clip, values, generator)
+    if teacher is None:
+        raise DpcError(f"backbone {name} learns from a teacher: run `dpc teacher` first")
+    return kind.from_teacher(clip, teacher, values, generator)
+
+
+def saved_backbone(
+    params: Params, name: str, clip: Clip, artifact: Artifact, teacher: Teacher | None = None
+) -> Backbone:
     """A backbone as an artefact holds it.
 
     Raises:
         DpcError: the artefact holds other tensors than the backbone has.
     """
-    backbone = new_backbone(params, name, clip, seed=0)
+    return restored(new_backbone(params, name, clip, 0, teacher), artifact, name).to(clip.device)
+
+
+def restored(backbone: Backbone, artifact: Artifact, name: str) -> Backbone:
+    """``backbone`` with the tensors of an artefact; DpcError if those are others than it has."""
     state = tensors(artifact)
     expected = backbone.state_dict()
     if {k: v.shape for k, v in expected.items()} != {k: v.shape for k, v in state.items()}:
@@ -37,7 +65,27 @@ def saved_backbone(params: Params, name: str, clip: Clip, artifact: Artifact) ->
             "tune it again"
         )
     backbone.load_state_dict(state)
-    return backbone.to(clip.device)
+    return backbone
+
+
+def teacher_of(params: Params, artifact: Artifact | None, classes: slice) -> Teacher | None:
+    """The teacher for some of the data set's classes (base ones first, then new ones).
+
+    Args:
+        artifact: what ``dpc teacher`` made of the data set; None: there is no teacher.
+    """
+    if artifact is None:
+        return None
+    found = tensors(artifact, "text.")
+    prompts = tensors(artifact, "text.prompts.")
+    device = clip_for(params).device
+    return Teacher(
+        text_features=found["features"][classes].to(device),
+        logit_scale=found["logit_scale"].to(device),
+        text_prompts=tuple(prompts[str(layer)].to(device) for layer in range(len(prompts))),
+        tokens=found["tokens"][classes],
+        load=lambda: teacher_clip_for(params),
+    )
 
 
 def tensors(artifact: Artifact, prefix: str = "") -> dict[str, Tensor]:

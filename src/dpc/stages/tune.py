@@ -4,62 +4,49 @@ import dataclasses
 import math
 import time
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from dpc.artifacts import Artifact
+from dpc.params.backbones import traits
 from dpc.params.load import require_dataset
-from dpc.params.sections import Params
+from dpc.params.sections import Optimizer, Params
 from dpc.stages import slices
-from dpc.stages.inputs import shots_input
+from dpc.stages.inputs import shots_input, teacher_input
 from dpc.stages.layout import Layout
-from dpc.stages.runner import Job, Made, device_of
+from dpc.stages.runner import Input, Job, Made, device_of
 
 if TYPE_CHECKING:
+    from dpc.backbones.base import Backbone, Task
     from dpc.backbones.recipe import Recipe
+    from dpc.clip.views import Bank
 
 
 def job(
     params: Params, layout: Layout, dataset: str, backbone: str, seed: int, budget: bool = False
 ) -> Job:
-    """Tune ``backbone`` on the base classes' shots of one seed.
+    """Tune ``backbone`` on the base classes' shots of one seed; a transductive one on the
+    unlabelled training images of all classes.
 
     With ``budget``, for at least as many images as stages one and two see together.
     """
     require_dataset(params, dataset)
 
     def make(inputs: Mapping[str, Artifact], key: str) -> Made:
-        import torch
-
-        from dpc.backbones.base import make_task
-        from dpc.backbones.tuning import tune
-        from dpc.clip.views import FrozenBank
-        from dpc.stages.checkpoints import Checkpoint
         from dpc.stages.frozen import clip_for
-        from dpc.stages.states import arrays, new_backbone, tensors
-        from dpc.training import items_an_epoch, steps_an_epoch
+        from dpc.stages.material import material
 
         clip = clip_for(params)
-        shots = tensors(inputs["shots"])
-        bank = FrozenBank(shots["train.features"].to(clip.device), shots["train.labels"])
-        classnames = inputs["shots"].results["classnames"]
-        module = new_backbone(params, backbone, clip, seed).to(clip.device)
-        task = make_task(clip, module, classnames, params.backbones["zero_shot"]["template"])
-        recipe = stage_one_recipe(params, backbone)
-        if budget:
-            epochs = budget_epochs(params, recipe, len(bank.labels), len(classnames))
-            recipe = dataclasses.replace(recipe, epochs=epochs)
-        checkpoint = Checkpoint(key, time.monotonic, f"{dataset} {backbone}", recipe.epochs)
-        with torch.enable_grad():
-            history = tune(task, module, bank, recipe, seed, checkpoint.save, checkpoint.load())
-        checkpoint.done()
-        results = {
-            "history": history,
-            "steps": recipe.epochs * steps_an_epoch(len(bank.labels), recipe.batch),
-            "images_seen": recipe.epochs * items_an_epoch(len(bank.labels), recipe.batch),
-            "epochs": recipe.epochs,
-            "learned": {name: list(value.shape) for name, value in module.named_parameters()},
-        }
-        return {"tuned.safetensors": Artifact(arrays(module.state_dict()), results)}
+        module, task = start(params, backbone, seed, inputs)
+        recipe = stage_one_recipe(params.backbones[backbone], params.optimizer)
+        with material(params, layout, dataset, clip, module, inputs.get("teacher")) as at_hand:
+            shots = inputs.get("shots")
+            bank = at_hand.unlabelled() if shots is None else at_hand.labelled(shots)
+            if budget:
+                images, classes = len(bank.labels), len(task.classnames)
+                epochs = budget_epochs(params, backbone, recipe, images, classes)
+                recipe = dataclasses.replace(recipe, epochs=epochs)
+            what = f"{dataset} {backbone} seed {seed}"
+            return {"tuned.safetensors": tuned(task, module, bank, recipe, seed, key, what)}
 
     stage = "budget" if budget else "tune"
     read = slices.budget(params, backbone) if budget else slices.tune(params, backbone)
@@ -67,18 +54,76 @@ def job(
         stage,
         {"dataset": dataset, "backbone": backbone, "seed": seed},
         read,
-        {"shots": shots_input(params, layout, dataset, seed, "train.")},
+        stage_one_inputs(params, layout, dataset, backbone, seed),
         {"tuned.safetensors": layout.tuned(dataset, backbone, seed, budget)},
         make,
         device_of(params),
     )
 
 
-def stage_one_recipe(params: Params, backbone: str) -> "Recipe":
+def stage_one_inputs(
+    params: Params, layout: Layout, dataset: str, backbone: str, seed: int
+) -> dict[str, Input]:
+    """The shots, unless a backbone is transductive; the teacher, if it needs one."""
+    found = {}
+    if not traits(params, backbone)["transductive"]:
+        found["shots"] = shots_input(params, layout, dataset, seed, "train.")
+    if traits(params, backbone)["needs_teacher"]:
+        found["teacher"] = teacher_input(params, layout, dataset)
+    return found
+
+
+def start(
+    params: Params, backbone: str, seed: int, inputs: Mapping[str, Artifact]
+) -> tuple["Backbone", "Task"]:
+    """The backbone before stage one, and the classes that it learns to tell apart."""
+    from dpc.backbones.base import make_task
+    from dpc.stages.frozen import clip_for
+    from dpc.stages.states import new_backbone, teacher_of
+
+    clip, teacher = clip_for(params), inputs.get("teacher")
+    names = inputs["shots" if "shots" in inputs else "teacher"].results["classnames"]
+    taught = teacher_of(params, teacher, slice(len(names)))
+    module = new_backbone(params, backbone, clip, seed, taught).to(clip.device)
+    template = params.backbones["zero_shot"]["template"]
+    return module, make_task(clip, module, names, template, taught)
+
+
+def tuned(
+    task: "Task",
+    module: "Backbone",
+    bank: "Bank",
+    recipe: "Recipe",
+    seed: int,
+    key: str,
+    what: str,
+) -> Artifact:
+    """Train ``module`` and pack it; goes on from the checkpoint of ``key``, if there is one."""
+    import torch
+
+    from dpc.backbones.tuning import tune
+    from dpc.stages.checkpoints import Checkpoint
+    from dpc.stages.states import arrays
+    from dpc.training import items_an_epoch, steps_an_epoch
+
+    checkpoint = Checkpoint(key, time.monotonic, what, recipe.epochs)
+    with torch.enable_grad():
+        history = tune(task, module, bank, recipe, seed, checkpoint.save, checkpoint.load())
+    checkpoint.done()
+    results = {
+        "history": history,
+        "steps": recipe.epochs * steps_an_epoch(len(bank.labels), recipe.batch),
+        "images_seen": recipe.epochs * items_an_epoch(len(bank.labels), recipe.batch),
+        "epochs": recipe.epochs,
+        "learned": {name: list(value.shape) for name, value in module.named_parameters()},
+    }
+    return Artifact(arrays(module.state_dict()), results)
+
+
+def stage_one_recipe(block: Mapping[str, Any], optimizer: Optimizer) -> "Recipe":
     """The recipe of stage one out of a backbone's block and the block ``optimizer``."""
     from dpc.backbones.recipe import Recipe
 
-    block, optimizer = params.backbones[backbone], params.optimizer
     return Recipe(
         block["lr"],
         block["epochs"],
@@ -86,10 +131,20 @@ def stage_one_recipe(params: Params, backbone: str) -> "Recipe":
         optimizer.momentum,
         optimizer.weight_decay,
         optimizer.warmup_lr,
+        averaging_of(block),
     )
 
 
-def budget_epochs(params: Params, recipe: "Recipe", images: int, classes: int) -> int:
+def averaging_of(block: Mapping[str, Any]) -> tuple[float, float] | None:
+    """Mean and deviation of a backbone's average over epochs, as fractions; None without one."""
+    if block.get("average_mean") is None:
+        return None
+    return block["average_mean"], block["average_std"]
+
+
+def budget_epochs(
+    params: Params, backbone: str, recipe: "Recipe", images: int, classes: int
+) -> int:
     """Epochs of stage one that see at least the images of both stages.
 
     Stage two sees at most B·K images a step (K cut to the number of classes); what a batch drops
@@ -97,7 +152,7 @@ def budget_epochs(params: Params, recipe: "Recipe", images: int, classes: int) -
     """
     from dpc.training import items_an_epoch
 
-    dpc = params.dpc
+    dpc = params.stage_two(backbone)
     pairs = min(dpc.negatives.k, classes) if dpc.objective == "contrastive" else 1
     first = recipe.epochs * items_an_epoch(images, recipe.batch)
     second = dpc.epochs * items_an_epoch(images, dpc.batch) * pairs

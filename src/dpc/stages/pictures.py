@@ -1,0 +1,126 @@
+"""Pixels of a prepared dataset, as a CLIP takes them, rendered when they are asked for."""
+
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from dpc import artifacts
+from dpc.clip.model import Clip
+from dpc.clip.views import Views
+from dpc.datasets.base import Images, Item, Manifest
+from dpc.datasets.views import draw_crop, test_view, train_view
+from dpc.params.sections import Params
+from dpc.stages.frozen import input_format
+from dpc.stages.layout import Layout
+
+BATCH = 256  # images of a forward pass without gradient
+HELD = 512 * 2**20  # bytes of rendered views that a training keeps
+
+
+class Pictures:
+    """Test and training views of one dataset's images.
+
+    A context manager, since an archive may be open. Views are pure functions of the image's
+    content and the view's number, so that threads may render them in any order.
+    """
+
+    def __init__(self, params: Params, layout: Layout, dataset: str, clip: Clip):
+        path = layout.manifest(dataset)
+        remedy = f"run `dpc prepare --dataset {dataset}`"
+        self._images = Images(Manifest.from_json(artifacts.read(path, remedy).results), path.parent)
+        self._form, self._views = input_format(clip), params.data.views
+        self._threads = params.run.threads
+
+    def __enter__(self) -> "Pictures":
+        self._images.__enter__()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._images.__exit__(*exception)
+
+    @property
+    def count(self) -> int:
+        """V, the number of training views of an image."""
+        return self._views.count
+
+    def plain(self, item: Item) -> np.ndarray:
+        """(3, S, S) float32, normalised: the image as a test sees it."""
+        return test_view(self._images.read(item), self._form)
+
+    def view(self, item: Item, index: int) -> np.ndarray:
+        """(3, S, S) float32, normalised: training view ``index``, modulo V."""
+        image = self._images.read(item)
+        crop = draw_crop(image.size, item.sha256, index % self.count, self._views)
+        return train_view(image, crop, self._form)
+
+    def all_views(self, items: Sequence[Item], count: int) -> Iterator[np.ndarray]:
+        """Views 0..count-1 of the first image, then of the second, …"""
+        for item in items:
+            yield from (self.view(item, index) for index in range(count))
+
+    def parallel(self, render: Callable[..., np.ndarray], *arguments: Sequence) -> list[np.ndarray]:
+        """As ``map``, on as many threads as a stage may use; decoding leaves Python's lock."""
+        if self._threads == 1:
+            return list(map(render, *arguments))
+        with ThreadPoolExecutor(self._threads) as pool:
+            return list(pool.map(render, *arguments))
+
+
+def batches(pixels: Iterator[np.ndarray], size: int = BATCH) -> Iterator[Tensor]:
+    """Images (≤ size, 3, S, S) out of single ones."""
+    for batch in iter(lambda: list(islice(pixels, size)), []):
+        yield torch.from_numpy(np.stack(batch))
+
+
+class PixelBank:
+    """A bank that renders the views it is asked for, beside features that are known already.
+
+    Args:
+        pictures: open for as long as the bank is used.
+        items: N images.
+        labels: (N,) classes within the task.
+        frozen: (N, V, d) features of the frozen CLIP, or None.
+        teacher: (N, V', d_T) features of a teacher's, or None.
+    """
+
+    def __init__(
+        self,
+        pictures: Pictures,
+        items: Sequence[Item],
+        labels: Tensor,
+        frozen: Tensor | None = None,
+        teacher: Tensor | None = None,
+    ):
+        self.labels = labels.to(torch.long)
+        self._pictures, self._items = pictures, items
+        self._frozen, self._teacher = frozen, teacher
+        self._rendered: dict[tuple[int, int], np.ndarray] = {}
+
+    def views(self, indices: Tensor, view: int) -> Views:
+        view %= self._pictures.count
+        return Views(
+            _at(self._frozen, indices, view),
+            self._pixels(indices.tolist(), view),
+            _at(self._teacher, indices, view),
+        )
+
+    def _pixels(self, indices: list[int], view: int) -> Tensor:
+        """(B, 3, S, S); a view is rendered once, as long as all of them fit."""
+        missing = [i for i in dict.fromkeys(indices) if (i, view) not in self._rendered]
+        if missing:
+            made = self._pictures.parallel(
+                self._pictures.view, [self._items[i] for i in missing], [view] * len(missing)
+            )
+            if (len(self._rendered) + len(made)) * made[0].nbytes > HELD:
+                kept = {(i, view): self._rendered[i, view] for i in indices if i not in missing}
+                self._rendered = kept
+            self._rendered |= {(i, view): pixels for i, pixels in zip(missing, made, strict=True)}
+        return torch.from_numpy(np.stack([self._rendered[i, view] for i in indices]))
+
+
+def _at(features: Tensor | None, indices: Tensor, view: int) -> Tensor | None:
+    return None if features is None else features[indices.to(features.device), view]

@@ -1,0 +1,63 @@
+"""Several cells beside each other, each in a process of its own kind of work."""
+
+import multiprocessing
+import os
+from collections.abc import Sequence
+from typing import Any
+
+from dpc.errors import DpcError
+from dpc.stages.runner import Job, run
+
+
+def processors() -> int:
+    """Processors that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def run_all(groups: Sequence[Sequence[Job]], processes: int = 1) -> None:
+    """Run every group, the jobs of a group one after the other.
+
+    Processes are forked before torch is imported, so that each imports it once, for all of the
+    cells that it takes; results do not depend on which process made them.
+
+    Raises:
+        DpcError: what a cell refused; cells that run beside it are finished first.
+    """
+    if min(processes, len(groups)) <= 1 or not hasattr(os, "fork"):
+        for group in groups:
+            for job in group:
+                run(job)
+        return
+    context = multiprocessing.get_context("fork")
+    taken, problems = context.Value("i", 0), context.SimpleQueue()
+    workers = [
+        context.Process(target=_work, args=(groups, taken, problems, os.getpid()))
+        for _ in range(min(processes, len(groups)))
+    ]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    if not problems.empty():
+        raise problems.get()
+    if any(worker.exitcode for worker in workers):
+        codes = ", ".join(str(worker.exitcode) for worker in workers)
+        raise DpcError(f"a process of this stage was stopped (exit codes {codes}); run it again")
+
+
+def _work(groups: Sequence[Sequence[Job]], taken: Any, problems: Any, parent: int) -> None:
+    """Take one group after the other, until none is left, one fails, or the parent is gone."""
+    try:
+        while os.getppid() == parent and problems.empty():
+            with taken.get_lock():
+                index, taken.value = taken.value, taken.value + 1
+            if index >= len(groups):
+                return
+            for job in groups[index]:
+                run(job)
+    except DpcError as problem:
+        problems.put(problem)
+    except KeyboardInterrupt:
+        os._exit(130)  # the parent says it

@@ -1,0 +1,137 @@
+"""`dpc teacher`: a prompt learner on a larger CLIP, and its features for its students."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from dpc.artifacts import Artifact
+from dpc.datasets.base import Item, Manifest
+from dpc.datasets.fewshot import draw, halves, subset
+from dpc.params.load import require_dataset
+from dpc.params.sections import Params
+from dpc.stages import slices
+from dpc.stages.inputs import manifest_input, tuned_teacher_input
+from dpc.stages.layout import Layout
+from dpc.stages.runner import Job, Made, device_of
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from dpc.backbones.base import Backbone
+
+
+def jobs(params: Params, layout: Layout, dataset: str) -> Iterator[Job]:
+    """Tune the teacher, then make its features; nothing where no backbone needs them."""
+    require_dataset(params, dataset)
+    # A folder that an engine may ask for, with or without a teacher in it.
+    layout.teacher(dataset).parent.mkdir(parents=True, exist_ok=True)
+    if slices.students(params):
+        yield _tune(params, layout, dataset)
+        yield _features(params, layout, dataset)
+
+
+def _tune(params: Params, layout: Layout, dataset: str) -> Job:
+    def make(inputs: Mapping[str, Artifact], key: str) -> Made:
+        import torch
+
+        from dpc.backbones.base import make_task
+        from dpc.stages.features import Encoder, labels_of
+        from dpc.stages.frozen import teacher_clip_for
+        from dpc.stages.pictures import Pictures, PixelBank
+        from dpc.stages.states import new_teacher
+        from dpc.stages.tune import stage_one_recipe, tuned
+
+        clip, data, seed = teacher_clip_for(params), params.data, params.teacher.seed
+        manifest = Manifest.from_json(inputs["manifest"].results)
+        splits, base = manifest.splits, halves(manifest.splits["train"]).base
+        shots = subset(draw(splits["train"], splits["val"], data.shots, 1, seed).train, base)
+        recipe = stage_one_recipe(params.teacher_block(), params.optimizer)
+        what = f"{dataset}: the teacher's training views"
+        views = min(data.views.count, recipe.epochs)
+        frozen = Encoder(params, layout, dataset, clip, what).views(shots, views)
+        module = new_teacher(params, clip, seed).to(clip.device)
+        names = [manifest.classnames[label] for label in base]
+        task = make_task(clip, module, names, params.backbones["zero_shot"]["template"])
+        with Pictures(params, layout, dataset, clip) as pictures:
+            labels = torch.from_numpy(labels_of(shots))
+            bank = PixelBank(pictures, shots, labels, torch.from_numpy(frozen).to(clip.device))
+            made = tuned(task, module, bank, recipe, seed, key, f"{dataset} teacher")
+        return {"tuned.safetensors": made}
+
+    return Job(
+        "teacher",
+        {"dataset": dataset},
+        slices.teacher(params),
+        {"manifest": manifest_input(params, layout, dataset)},
+        {"tuned.safetensors": layout.teacher(dataset)},
+        make,
+        device_of(params),
+    )
+
+
+def _features(params: Params, layout: Layout, dataset: str) -> Job:
+    def make(inputs: Mapping[str, Artifact], key: str) -> Made:
+        import torch
+
+        from dpc.backbones.base import make_task
+        from dpc.stages.frozen import teacher_clip_for
+        from dpc.stages.states import arrays, new_teacher, restored
+
+        clip = teacher_clip_for(params)
+        manifest = Manifest.from_json(inputs["manifest"].results)
+        module = restored(new_teacher(params, clip, 0), inputs["tuned"], "the teacher")
+        module = module.to(clip.device).eval()
+        cut = halves(manifest.splits["train"])
+        names = [manifest.classnames[label] for label in (*cut.base, *cut.new)]
+        items = subset(manifest.splits["train"], (*cut.base, *cut.new))
+        task = make_task(clip, module, names, params.backbones["zero_shot"]["template"])
+        with torch.no_grad():
+            text = {
+                "text.features": module.text_features(task),
+                "text.tokens": task.tokens,
+                "text.logit_scale": clip.logit_scale,
+            }
+            prompts = enumerate(module.prompts().text)
+            text |= {f"text.prompts.{layer}": prompt for layer, prompt in prompts}
+            images = _image_features(params, layout, dataset, module, items)
+        results = {"classnames": names, "items": {"train": [list(item) for item in items]}}
+        return {
+            "features.safetensors": Artifact(arrays(text) | {"image.features": images}, results)
+        }
+
+    return Job(
+        "teacher_features",
+        {"dataset": dataset},
+        slices.teacher_features(params),
+        {
+            "manifest": manifest_input(params, layout, dataset),
+            "tuned": tuned_teacher_input(params, layout, dataset),
+        },
+        {"features.safetensors": layout.teacher_features(dataset)},
+        make,
+        device_of(params),
+    )
+
+
+def _image_features(
+    params: Params, layout: Layout, dataset: str, module: "Backbone", items: Sequence[Item]
+) -> "np.ndarray":
+    """(N, V', d_T) features of the views that students are shown, not normalised."""
+    import torch
+
+    from dpc.clip.views import Views
+    from dpc.progress import track
+    from dpc.stages.features import Encoder
+    from dpc.stages.frozen import teacher_clip_for
+    from dpc.stages.pictures import Pictures, batches
+
+    clip, views = teacher_clip_for(params), slices.student_views(params)
+    what = f"{dataset}: the teacher's view of the training images"
+    if not module.needs_images:
+        return Encoder(params, layout, dataset, clip, what).views(items, views)
+    with Pictures(params, layout, dataset, clip) as pictures:
+        followed = track(pictures.all_views(items, views), what, len(items) * views, "images")
+        found = [
+            module.image_features(clip, Views(images=images.to(clip.device))).cpu()
+            for images in batches(iter(followed))
+        ]
+    return torch.cat(found).reshape(len(items), views, -1).numpy()
