@@ -8,37 +8,56 @@ import torch
 from golden_data import facts, tensors
 
 from dpc.backbones import BACKBONES, resolve
-from dpc.backbones.base import Backbone, make_task
+from dpc.backbones.base import Backbone, Teacher, make_task
 from dpc.backbones.coop import CoOp, CoOpParams
 from dpc.clip.model import logits
 from dpc.clip.sentences import random_context_sentence, sentence
 from dpc.clip.views import Views
+from dpc.collaboration.weighting import mixed_backbone
 from dpc.errors import DpcError
 
 NAMES = facts("coop")["classes"]
 PATHS = [*BACKBONES, "toys:Toy", "toys:Projected"]
+DEPTH = 3  # the golden CLIP has four layers
+TEACHER_WIDTH = 48  # d_T, unlike the golden CLIP's d
+
+
+def made(kind, clip, generator, teacher):
+    """A backbone at its start, by the default parameters but for a depth that the CLIP has."""
+    depths = {f.name: DEPTH for f in dataclasses.fields(kind.Params) if f.name.endswith("depth")}
+    params = kind.Params(**depths)
+    if kind.needs_teacher:
+        return kind.from_teacher(clip, teacher, params, generator).eval()
+    return kind.from_clip(clip, params, generator).eval()
+
+
+@pytest.fixture(scope="module")
+def teacher():
+    generator = torch.Generator().manual_seed(3)
+    features = torch.randn(len(NAMES), TEACHER_WIDTH, generator=generator)
+    return Teacher(features, torch.tensor(30.0))
 
 
 @pytest.fixture(params=PATHS)
-def backbone(request, student, generator):
-    kind = resolve(request.param)
-    return kind.from_clip(student, kind.Params(), generator).eval()
+def backbone(request, student, generator, teacher):
+    return made(resolve(request.param), student, generator, teacher)
 
 
 @pytest.fixture()
-def task(student, backbone):
-    return make_task(student, backbone, NAMES, "a photo of a {}.")
+def task(student, backbone, teacher):
+    given = teacher if backbone.needs_teacher else None
+    return make_task(student, backbone, NAMES, "a photo of a {}.", given)
 
 
 @pytest.fixture()
-def views(student):
+def views(student, backbone):
     images = tensors("coop")["images"]
-    return Views(student.encode_image(images), images)
+    seen = torch.randn(len(images), TEACHER_WIDTH, generator=torch.Generator().manual_seed(4))
+    return Views(student.encode_image(images), images, seen if backbone.needs_teacher else None)
 
 
-def test_state_dict_is_the_whole_backbone(backbone, student, task, views):
-    kind = type(backbone)
-    other = kind.from_clip(student, kind.Params(), torch.Generator().manual_seed(9)).eval()
+def test_state_dict_is_the_whole_backbone(backbone, student, task, views, teacher):
+    other = made(type(backbone), student, torch.Generator().manual_seed(9), teacher)
     other.load_state_dict(copy.deepcopy(backbone.state_dict()))
     texts = [b.text_features(task) for b in (backbone, other)]
     images = [b.image_features(student, views) for b in (backbone, other)]
@@ -63,7 +82,7 @@ def test_a_copy_carries_no_clip_weight(backbone, student, task, views):
     ours = {value.data_ptr() for value in student.model.state_dict().values()}
     assert not ours & {value.data_ptr() for value in copied.state_dict().values()}
     held = sum(value.numel() for value in copied.state_dict().values())
-    assert held < 10_000 < sum(value.numel() for value in student.model.parameters())
+    assert held < 100_000 < sum(value.numel() for value in student.model.parameters())
     assert not any(hasattr(value, "encode_text") for value in vars(copied).values())
 
 
@@ -74,31 +93,77 @@ def test_features_of_a_class_or_image_do_not_depend_on_the_batch(backbone, stude
         alone = backbone.text_features(task, torch.tensor([row]))[0]
         torch.testing.assert_close(alone, texts[row], rtol=1e-5, atol=1e-5 * float(texts.max()))
     for row in range(len(images)):
-        one = Views(views.frozen[row : row + 1], views.images[row : row + 1])
+        one = Views(*(None if part is None else part[row : row + 1] for part in views))
         alone = backbone.image_features(student, one)[0]
         torch.testing.assert_close(alone, images[row], rtol=1e-5, atol=1e-5 * float(images.max()))
 
 
 def test_features_are_not_normalised_and_have_their_shapes(backbone, student, task, views):
-    assert backbone.text_features(task).shape == (6, student.embed_dim)
-    assert backbone.image_features(student, views).shape == (4, student.embed_dim)
-    norms = backbone.text_features(task).norm(dim=-1)
-    assert (norms - 1).abs().min() > 1e-3
+    width = TEACHER_WIDTH if backbone.needs_teacher else student.embed_dim
+    texts = backbone.text_features(task)
+    images = backbone.image_features(student, views)
+    assert (texts.shape, images.shape) == ((6, width), (4, width))
+    for features in (texts, images):
+        assert (features.norm(dim=-1) - 1).abs().min() > 1e-3
 
 
 def test_losses_over_some_classes_are_those_of_the_columns(backbone, student, task, views):
     """Encoding only the needed classes gives what all classes give, columns picked."""
     classes, labels = torch.tensor([0, 2, 5]), torch.tensor([5, 0, 0, 2])
-    got = backbone.losses(task, views, labels, classes)["classification"]
+    losses = backbone.losses(task, views, labels, classes)
+    if "classification" not in losses:
+        assert backbone.transductive  # images without labels have no such loss
+        return
     texts = backbone.text_features(task)
     images = backbone.image_features(student, views)
     scores = logits(student.logit_scale, images, texts)[:, classes]
     expected = torch.nn.functional.cross_entropy(scores, torch.tensor([2, 0, 0, 1]))
-    torch.testing.assert_close(got, expected, rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(losses["classification"], expected, rtol=1e-5, atol=1e-6)
+
+
+def test_losses_are_scalars_of_one_sum_and_kept_ones_are_regularizers(
+    backbone, student, task, views
+):
+    labels = tensors("coop")["labels"]
+    losses = backbone.losses(task, views, labels)
+    assert all(value.shape == () and torch.isfinite(value) for value in losses.values())
+    images, texts = backbone.image_features(student, views), backbone.text_features(task)
+    beside = backbone.regularizers(task, views, images, texts, None)
+    assert set(backbone.kept_losses) <= set(beside) <= set(losses)
+    for name, value in beside.items():
+        torch.testing.assert_close(value, losses[name])
 
 
 def test_parallel_parameters_are_learned_tensors(backbone):
-    assert set(backbone.parallel_parameters()) <= {name for name, _ in backbone.named_parameters()}
+    names = backbone.parallel_parameters()
+    assert set(names) <= {name for name, _ in backbone.named_parameters()}
+    assert len(set(names)) == len(names)
+    assert bool(names) == bool(list(backbone.parameters()))
+
+
+def test_starts_follow_their_generator_alone(backbone, student, teacher):
+    before = torch.get_rng_state()
+
+    def start(seed):
+        generator = torch.Generator().manual_seed(seed)
+        return made(type(backbone), student, generator, teacher).state_dict()
+
+    one, same = start(1), start(1)
+    if type(backbone).__module__.startswith("dpc."):
+        assert all(torch.equal(value, same[name]) for name, value in one.items())
+        assert torch.equal(torch.get_rng_state(), before)
+
+
+@torch.no_grad()  # with gradients, attention may take another kernel
+def test_a_mix_is_exact_at_its_ends_and_fits_the_backbone(backbone, student, task, views):
+    parallel = copy.deepcopy(backbone)
+    for name in parallel.parallel_parameters():
+        parallel.get_parameter(name).mul_(1.5)
+    for weight, side in ((0.0, backbone), (1.0, parallel)):
+        mixed = mixed_backbone(backbone, parallel, weight)
+        assert torch.equal(mixed.text_features(task), side.text_features(task))
+        images = [b.image_features(student, views) for b in (mixed, side)]
+        assert torch.equal(*images)
 
 
 def test_images_are_needed_only_where_they_matter(backbone, student, views):
@@ -107,6 +172,11 @@ def test_images_are_needed_only_where_they_matter(backbone, student, views):
             backbone.image_features(student, Views(views.frozen))
     else:
         backbone.image_features(student, Views(views.frozen))
+
+
+def test_every_backbone_of_the_package_has_a_label(backbone):
+    if type(backbone).__module__.startswith("dpc."):
+        assert backbone.label
 
 
 def test_sentences_hold_the_class_names(backbone):

@@ -224,7 +224,7 @@ def test_weight_zero_is_fine_where_it_does_not_enter(bank, tuned_of):
 
 
 def test_zero_shot_has_no_prompt_to_collaborate(bank, student):
-    backbone = ZeroShot.from_clip(student, None, torch.Generator())
+    backbone = ZeroShot()
     task = make_task(student, backbone, NAMES, "a photo of a {}.")
     with pytest.raises(DpcError, match="learns nothing"):
         finetune(task, backbone, bank, RECIPE, seed=1)

@@ -8,6 +8,8 @@ from dpc.errors import DpcError
 BACKBONES = {
     "zero_shot": "dpc.backbones.zero_shot:ZeroShot",
     "coop": "dpc.backbones.coop:CoOp",
+    "maple": "dpc.backbones.maple:MaPLe",
+    "promptsrc": "dpc.backbones.promptsrc:PromptSRC",
     "promptkd": "dpc.backbones.promptkd:PromptKD",
 }
 

@@ -8,12 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from dpc.backbones.base import Backbone, Prompts
+from dpc.backbones.context import context_sentences, start_context
 from dpc.clip.model import Clip
-from dpc.clip.sentences import random_context_sentence, sentence
-from dpc.errors import DpcError
 from dpc.params.fields import param
-
-INIT_STD = 0.02
 
 
 @dataclass(frozen=True)
@@ -40,6 +37,7 @@ class CoOp(Backbone):
     """
 
     Params = CoOpParams
+    label = "CoOp"
 
     def __init__(self, context: Tensor, words: str | None = None):
         super().__init__()
@@ -55,19 +53,12 @@ class CoOp(Backbone):
         Raises:
             DpcError: ``init`` holds no word.
         """
-        if params.init is not None:
-            context = clip.embed_words(params.init)
-            if len(context) == 0:
-                raise DpcError(f"coop.init is {params.init!r}: write words, or null for noise")
-            return cls(context, params.init)
-        noise = torch.randn(params.length, clip.text_width, generator=generator)
-        return cls(INIT_STD * noise.to(clip.device))
+        length = params.length if params.init is None else None
+        return cls(*start_context(clip, params.init, length, generator))
 
     def prompts(self) -> Prompts:
         return Prompts(text=[self.context])
 
     def sentences(self, classnames: Sequence[str], template: str) -> list[str]:
         """``words name.`` or ``X … X name.``: the template is the context's own words."""
-        if self.words is None:
-            return [random_context_sentence(len(self.context), name) for name in classnames]
-        return [sentence(f"{self.words} {{}}.", name) for name in classnames]
+        return context_sentences(self.words, len(self.context), classnames)
