@@ -19,6 +19,8 @@ def problems(values: Any, description: Description, where: str = "") -> list[str
         return _list_problems(values, description, where)
     if kind == "leaf":
         return _leaf_problems(values, description, where)
+    if kind == "invalid":
+        return [f"{where} {description['problem']}"]
     return []
 
 
@@ -31,7 +33,7 @@ def _section_problems(values: Any, description: Description, where: str) -> list
         path = f"{where}.{key}" if where else str(key)
         if key in known:
             found += problems(value, known[key], path)
-        else:
+        elif not description.get("open"):
             found.append(_unknown(path, str(key), where, known))
     for key, inner in known.items():
         if key not in values and not inner.get("optional"):

@@ -1,13 +1,13 @@
 """Values that are each allowed but do not go together."""
 
 import difflib
-import re
+from collections.abc import Iterable
 
+from dpc.backbones import BACKBONES
 from dpc.clip.spec import ClipSpec, check_spec
 from dpc.errors import DpcError
-from dpc.params.sections import Params
-
-SAFE_NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9_-]*$")
+from dpc.params.backbones import SAFE_NAME, traits
+from dpc.params.sections import ClipParams, Dpc, Params, TeacherParams
 
 
 def contradictions(params: Params) -> list[str]:
@@ -18,6 +18,7 @@ def contradictions(params: Params) -> list[str]:
     found += _grid(params)
     found += _clip(params)
     found += _dpc(params)
+    found += _teacher(params)
     return found
 
 
@@ -79,29 +80,77 @@ def _grid(params: Params) -> list[str]:
         if name not in params.backbones:
             known = [known for known in params.backbones if known != "zero_shot"]
             found.append(
-                f"run.backbones: {name!r} has no block under backbones (known: {', '.join(known)})"
+                f"run.backbones: {name!r} has no block under backbones{_hint(name, known)}"
+                f" (known: {', '.join(known)})"
             )
-    for name in run.budget:
-        if name not in run.backbones:
-            found.append(f"run.budget: {name!r} is not in run.backbones")
+    for key in ("budget", "ablations"):
+        for name in getattr(run, key):
+            if name not in run.backbones:
+                found.append(f"run.{key}: {name!r} is not in run.backbones")
     return found
 
 
 def _clip(params: Params) -> list[str]:
-    clip = params.clip
+    return _clip_spec(params.clip, params.clip)
+
+
+def _clip_spec(chosen: ClipParams | TeacherParams, clip: ClipParams) -> list[str]:
     try:
-        check_spec(ClipSpec(clip.model, clip.pretrained, clip.precision, clip.device))
+        check_spec(ClipSpec(chosen.model, chosen.pretrained, clip.precision, clip.device))
     except DpcError as problem:
         return [str(problem)]
     return []
 
 
 def _dpc(params: Params) -> list[str]:
-    dpc = params.dpc
-    found = []
-    if dpc.parametrization != "parallel" and dpc.weight == 0:
-        found.append(
-            f"dpc.weight 0 and dpc.parametrization {dpc.parametrization} contradict each other; "
-            "stage two divides by the weight there, a weight above 0 is expected"
-        )
+    found = _weight(params.dpc, "dpc")
+    by_backbone = params.dpc.by_backbone
+    for name in by_backbone:
+        if name not in params.backbones or name == "zero_shot":
+            known = [known for known in params.backbones if known != "zero_shot"]
+            found.append(
+                f"dpc.by_backbone.{name}: no such prompt learner under backbones"
+                f"{_hint(name, known)} (known: {', '.join(known)})"
+            )
+        elif not found:
+            found += _weight(params.stage_two(name), f"dpc.by_backbone.{name}")
     return found
+
+
+def _weight(dpc: Dpc, place: str) -> list[str]:
+    if dpc.parametrization == "parallel" or dpc.weight > 0:
+        return []
+    return [
+        f"{place}: weight 0 and parametrization {dpc.parametrization} contradict each other; "
+        "stage two divides by the weight there, a weight above 0 is expected"
+    ]
+
+
+def _teacher(params: Params) -> list[str]:
+    """Its CLIP and block matter only where a backbone of the grid learns from one."""
+    teacher, known = params.teacher, [name for name in params.backbones if name != "zero_shot"]
+    students = [name for name in params.run.backbones if _needs_teacher(params, name)]
+    if teacher.backbone not in known:
+        if not students and teacher.backbone in BACKBONES and teacher.backbone != "zero_shot":
+            return []
+        return [
+            f"teacher.backbone: {teacher.backbone!r} is no prompt learner under backbones"
+            f"{_hint(teacher.backbone, known)} (known: {', '.join(known)})"
+        ]
+    if not students:
+        return []
+    if _needs_teacher(params, teacher.backbone):
+        return [
+            f"teacher.backbone: {teacher.backbone!r} needs a teacher itself; "
+            "a prompt learner that needs none is expected"
+        ]
+    return [line.replace("clip.", "teacher.") for line in _clip_spec(teacher, params.clip)]
+
+
+def _needs_teacher(params: Params, name: str) -> bool:
+    return name in params.backbones and traits(params, name)["needs_teacher"]
+
+
+def _hint(name: str, known: Iterable[str]) -> str:
+    close = difflib.get_close_matches(name, list(known), n=1)
+    return f"; did you mean {close[0]}?" if close else ""

@@ -48,11 +48,12 @@ def _section(path: str, description: Description) -> Iterator[str]:
 
 def _split(description: Description) -> tuple[list[tuple[str, Any]], list[tuple[str, Any]]]:
     """The fields that hold a value, and those that hold fields of their own."""
-    fields = description["fields"].items()
-    return (
-        [(name, inner) for name, inner in fields if inner["kind"] != "section"],
-        [(name, inner) for name, inner in fields if inner["kind"] == "section"],
-    )
+    leaves: list[tuple[str, Any]] = []
+    sections: list[tuple[str, Any]] = []
+    for name, inner in description["fields"].items():
+        whole = inner["kind"] == "section" and not inner.get("partial")
+        (sections if whole else leaves).append((name, inner))
+    return leaves, sections
 
 
 def _block(heading: str, doc: str, leaves: list[tuple[str, Any]], prefix: str) -> str:
@@ -71,7 +72,7 @@ def _rows(leaves: list[tuple[str, Any]], prefix: str) -> Iterator[str]:
             meaning += f" Source: {inner['source']}."
         cells = (f"`{prefix}{name}`", f"`{scalar(inner['default'])}`", _allowed(inner), meaning)
         yield "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
-        if inner["kind"] == "mapping" and inner["value"]["kind"] == "section":
+        if inner["kind"] == "mapping" and _names_blocks(inner):
             yield from _rows(list(inner["value"]["fields"].items()), f"{prefix}{name}.NAME.")
 
 
@@ -80,8 +81,13 @@ def _allowed(description: Description) -> str:
         different = ", all different" if description.get("unique") else ""
         return f"list, each {allowed(description | {'nullable': False})}{different}"
     if description["kind"] == "mapping":
-        return "a block for each name"
-    return allowed(description)
+        return "a block for each name" if _names_blocks(description) else "some keys of others"
+    return "some keys of its block" if description.get("partial") else allowed(description)
+
+
+def _names_blocks(mapping: Description) -> bool:
+    """Whether a mapping holds blocks whose keys stand nowhere else."""
+    return mapping["value"]["kind"] == "section" and not mapping["value"].get("partial")
 
 
 if __name__ == "__main__":

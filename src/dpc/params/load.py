@@ -10,15 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from dpc.errors import DpcError, ParamsError
+from dpc.params.backbones import block_descriptions, filled, teacher_name
 from dpc.params.check import problems
 from dpc.params.contradictions import contradictions, unknown_dataset
-from dpc.params.schema import (
-    Description,
-    backbone_description,
-    defaults,
-    describe,
-    params_description,
-)
+from dpc.params.overrides import compose
+from dpc.params.schema import Description, defaults, params_description
 from dpc.params.sections import (
     ClipParams,
     Data,
@@ -33,7 +29,6 @@ from dpc.params.sections import (
 )
 
 FILE = "params.yaml"
-CACHE = Path(".cache/descriptions")
 
 
 def load(path: Path = Path(FILE), overrides: Sequence[str] = ()) -> Params:
@@ -78,7 +73,7 @@ def read(path: Path) -> dict[str, Any]:
 
 
 def checked(values: Mapping[str, Any], place: str = FILE) -> Params:
-    """``values`` as typed parameters.
+    """``values`` as typed parameters; blocks of the user's own backbones are completed.
 
     Raises:
         ParamsError: every unknown key, wrong type, value out of range and contradiction.
@@ -86,7 +81,7 @@ def checked(values: Mapping[str, Any], place: str = FILE) -> Params:
     description = description_for(values)
     found = problems(values, description)
     if not found:
-        params = _typed(_floats(values, description))
+        params = _typed(_floats(filled(values, description), description))
         found = contradictions(params)
         if not found:
             return params
@@ -95,56 +90,7 @@ def checked(values: Mapping[str, Any], place: str = FILE) -> Params:
 
 def description_for(values: Mapping[str, Any]) -> Description:
     """What a file may hold; backbones that it neither names nor needs are not looked into."""
-    from dpc.backbones import BACKBONES
-
-    run = values.get("run")
-    listed = run.get("backbones") if isinstance(run, Mapping) else None
-    needed = ["zero_shot", *(listed if isinstance(listed, list) else [])]
-    blocks = values.get("backbones")
-    blocks = blocks if isinstance(blocks, Mapping) else {}
-    described: dict[str, Description] = {}
-    for name, target in BACKBONES.items():
-        if name in needed or name in blocks:
-            module, _, attribute = target.partition(":")
-            described[name] = backbone_description(module, attribute, CACHE)
-        else:
-            described[name] = {"kind": "any", "doc": "", "default": {}}
-        described[name] |= {"optional": name not in needed}
-    return params_description(described)
-
-
-def compose(values: Mapping[str, Any], overrides: Sequence[str], place: str) -> dict[str, Any]:
-    """``values`` with overrides in Hydra's syntax (``dpc.lr=0.01``, ``+preset=smoke``).
-
-    Raises:
-        ParamsError: an override that cannot be read, or whose key does not exist.
-    """
-    from hydra import compose as hydra_compose
-    from hydra import initialize_config_module
-    from hydra.core.config_store import ConfigStore
-    from hydra.core.override_parser.overrides_parser import OverridesParser
-    from hydra.errors import HydraException
-    from omegaconf import OmegaConf
-    from omegaconf.errors import OmegaConfBaseException
-
-    try:
-        parsed = OverridesParser.create().parse_overrides(list(overrides))
-    except HydraException as problem:
-        raise ParamsError([f"override not understood: {_one_line(problem)}"]) from None
-    unknown = [
-        line
-        for override in parsed
-        if (line := _unknown_key(override.key_or_group, values)) is not None
-    ]
-    if unknown:
-        raise ParamsError([f"{place}: {line}" for line in unknown])
-    ConfigStore.instance().store(name="params", node=OmegaConf.create(dict(values)))
-    try:
-        with initialize_config_module(config_module="dpc.conf", version_base="1.3"):
-            composed = hydra_compose(config_name="params", overrides=list(overrides))
-    except (HydraException, OmegaConfBaseException) as problem:
-        raise ParamsError([f"override not understood: {_one_line(problem)}"]) from None
-    return OmegaConf.to_container(composed, resolve=True)  # type: ignore[return-value]
+    return params_description(block_descriptions(values), teacher_name(values))
 
 
 def preset(name: str, overrides: Sequence[str] = ()) -> dict[str, Any]:
@@ -218,44 +164,6 @@ def _typed(values: Mapping[str, Any]) -> Params:
         teacher=TeacherParams(**values["teacher"]),
         dpc=Dpc(**dpc),
     )
-
-
-def _unknown_key(key: str, values: Mapping[str, Any]) -> str | None:
-    """A line about an override's key that no parameter has; ``preset`` is Hydra's group."""
-    if key == "preset":
-        return None
-    paths = _paths(values)
-    if key in paths or any(path.startswith(f"{key}.") for path in paths):
-        return None
-    if any(key.startswith(f"{mapping}.") for mapping in _mappings(describe(Params))):
-        return None  # names of its own: the check of the composed values sees what is below
-    tail = [path for path in paths if path.endswith(f".{key}")]
-    close = tail or difflib.get_close_matches(key, paths, n=1, cutoff=0.5)
-    hint = f"; did you mean {close[0]}?" if close else " (`dpc params` lists all)"
-    return f"{key} is not a parameter{hint}"
-
-
-def _mappings(description: Description, prefix: str = "") -> list[str]:
-    """Paths of the parameters whose keys are the user's own names."""
-    found: list[str] = []
-    for name, inner in description["fields"].items():
-        if inner["kind"] == "mapping" and inner["value"]["kind"] == "section":
-            found.append(f"{prefix}{name}")
-        elif inner["kind"] == "section":
-            found += _mappings(inner, f"{prefix}{name}.")
-    return found
-
-
-def _paths(values: Mapping[str, Any], prefix: str = "") -> list[str]:
-    found: list[str] = []
-    for key, value in values.items():
-        path = f"{prefix}{key}"
-        found += _paths(value, f"{path}.") if isinstance(value, Mapping) and value else [path]
-    return found
-
-
-def _one_line(problem: Exception) -> str:
-    return " ".join(str(problem).split())
 
 
 def require_dataset(params: Params, name: str) -> None:

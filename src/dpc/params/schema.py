@@ -2,15 +2,14 @@
 
 A description is a nested dict: a section holds ``fields``, a mapping holds the description of its
 ``value``, a leaf holds its type, default and limits. Validation, the comments of params.yaml and
-the table in the docs are all made from it.
+the table in the docs are all made from it. A ``partial`` section is one that another section lends:
+any of its keys may stand there, and none has to.
 """
 
 import dataclasses
-import hashlib
 import json
 import types
 import typing
-from pathlib import Path
 from typing import Any
 
 from dpc.params.sections import Params
@@ -27,15 +26,38 @@ def describe(section: type) -> Description:
     return {"kind": "section", "doc": _first_line(section.__doc__), "fields": fields}
 
 
-def params_description(backbones: typing.Mapping[str, Description]) -> Description:
-    """The whole file: the fixed sections, and one block for each of ``backbones``."""
+def params_description(backbones: typing.Mapping[str, Description], teacher: str) -> Description:
+    """The whole file: the fixed sections, one block for each of ``backbones``, and the blocks that
+    hold some keys of another one.
+
+    Args:
+        teacher: the backbone whose keys ``teacher.settings`` may hold.
+    """
     whole = describe(Params)
-    whole["fields"]["backbones"] = {
+    fields = whole["fields"]
+    fields["backbones"] = {
         "kind": "section",
-        "doc": whole["fields"]["backbones"]["doc"],
+        "doc": fields["backbones"]["doc"],
         "fields": dict(backbones),
     }
+    lent = backbones.get(teacher, ANY)
+    if lent["kind"] == "section":
+        fields["teacher"]["fields"]["settings"] = {
+            **partial(lent, without="class"),
+            "doc": fields["teacher"]["fields"]["settings"]["doc"],
+        }
+    fields["dpc"]["fields"]["by_backbone"]["value"] = partial(fields["dpc"], without="by_backbone")
     return whole
+
+
+def partial(section: Description, without: str) -> Description:
+    """A section of which any keys may be given, and none has to be; one key stays out."""
+    fields = {
+        name: partial(inner, without) if inner["kind"] == "section" else inner | {"optional": True}
+        for name, inner in section["fields"].items()
+        if name != without
+    }
+    return section | {"fields": fields, "partial": True, "optional": True, "default": {}}
 
 
 def _describe_field(hint: Any, f: dataclasses.Field) -> Description:
@@ -56,6 +78,8 @@ def _describe_field(hint: Any, f: dataclasses.Field) -> Description:
     else:
         default = f.default if f.default is not dataclasses.MISSING else None
     common = {"doc": doc, "default": default, "nullable": nullable} | limits
+    if f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING:
+        common["required"] = True
     origin = typing.get_origin(hint)
     if origin is list:
         return {"kind": "list", "type": typing.get_args(hint)[0].__name__} | common
@@ -74,47 +98,6 @@ def _first_line(doc: str | None) -> str:
 
 def defaults(description: Description) -> Any:
     """The value that a complete file holds where nothing else is chosen."""
-    if description["kind"] == "section":
+    if description["kind"] == "section" and not description.get("partial"):
         return {name: defaults(inner) for name, inner in description["fields"].items()}
     return json.loads(json.dumps(description["default"]))
-
-
-def backbone_description(module: str, attribute: str, cache: Path | None) -> Description:
-    """The description of a backbone's block, from ``<class>.Params``.
-
-    Importing a backbone imports torch, which costs a second: the answer is remembered under
-    ``cache``, keyed by the content of the backbone's file.
-    """
-    key = _module_digest(module)
-    remembered = cache / f"{key}-{attribute}.json" if cache is not None and key else None
-    if remembered is not None and remembered.is_file():
-        try:
-            return json.loads(remembered.read_text())
-        except ValueError:
-            remembered.unlink(missing_ok=True)  # cut off while it was written: made anew below
-    from dpc.backbones import resolve
-
-    backbone: Any = resolve(f"{module}:{attribute}")
-    description = describe(backbone.Params)
-    if remembered is not None:
-        from dpc.files import write_atomically
-
-        write_atomically(remembered, json.dumps(description).encode())
-    return description
-
-
-def _module_digest(module: str) -> str | None:
-    """SHA-256 of a module's file and of the contract it is read through; None: not found."""
-    from importlib.util import find_spec
-
-    try:
-        spec = find_spec(module)
-    except (ImportError, ValueError):
-        return None
-    if spec is None or spec.origin is None:
-        return None
-    digest = hashlib.sha256(Path(spec.origin).read_bytes())
-    package = Path(__file__).parents[1]
-    for shared in ("params/schema.py", "params/fields.py", "backbones/base.py"):
-        digest.update((package / shared).read_bytes())
-    return digest.hexdigest()[:32]

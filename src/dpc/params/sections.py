@@ -214,7 +214,7 @@ class Dpc:
         source=SOURCE_DPC,
     )
     by_backbone: dict[str, Any] = param(
-        dict, "Keys of this section that differ for a backbone: {maple: {weight: 1.0}}."
+        dict, "Keys of this section that differ for a backbone: {NAME: {weight: 1.0}}."
     )
 
 
@@ -261,13 +261,24 @@ class Params:
     optimizer: Optimizer = field(default_factory=Optimizer, metadata={"doc": "SGD."})
     backbones: dict[str, Any] = field(
         default_factory=dict,
-        metadata={"doc": "Prompt learners, one block each: how they start and how they are tuned."},
+        metadata={
+            "doc": "Prompt learners, one block each: how they start and how they are tuned. "
+            "One of your own has a name of its own and `class: module:Class`."
+        },
     )
     teacher: TeacherParams = field(
         default_factory=TeacherParams,
         metadata={"doc": "The teacher of backbones that learn from one (PromptKD)."},
     )
     dpc: Dpc = field(default_factory=Dpc, metadata={"doc": "Dual-Prompt Collaboration."})
+
+    def block(self, backbone: str) -> dict[str, Any]:
+        """A backbone's block without ``class``, as its class's ``Params`` take it."""
+        return {k: v for k, v in self.backbones[backbone].items() if k != "class"}
+
+    def teacher_block(self) -> dict[str, Any]:
+        """The teacher's block: its prompt learner's, with ``teacher.settings``."""
+        return self.backbones[self.teacher.backbone] | self.teacher.settings
 
     def stage_two(self, backbone: str) -> Dpc:
         """``dpc`` as it stands for one backbone."""
