@@ -56,7 +56,9 @@ def test_weights_are_the_official_ones():
     epochs, golden = settings["epochs"], tensors("promptsrc")["gpa.weights"]
     got = gaussian_weights(epochs, settings["mean"] / epochs, settings["std"] / epochs)
     assert got == pytest.approx(settings["weights"], rel=1e-12)
-    assert_close("promptsrc average's weights", torch.tensor(got).double(), golden, 1e-6)
+    assert_close(
+        "promptsrc average's weights", torch.tensor(got, dtype=torch.float64), golden, 1e-12
+    )
 
 
 @pytest.mark.parametrize("epochs", [3, 4, 5, 7, 10, 20, 21, 50])

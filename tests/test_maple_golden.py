@@ -113,10 +113,13 @@ def test_three_steps_of_the_training_loop(case, student):
     )
     kept = [s for s in (1, 2, 3) if f"step{s}.{settings['learned'][0]}" in golden]
     assert 3 in kept
+    before = state(golden, "init", settings)
     for step in kept:
         expected = state(golden, f"step{step}", settings)
         for name, value in states[step - 1].items():
             assert_close("maple after 1-3 steps", value, expected[name], BACKWARD)
+            moved = expected[name] - before[name]
+            assert_close("maple updates", value - before[name], moved, BACKWARD)
     found = torch.tensor(losses, dtype=torch.float64)
     assert_close("maple losses of 3 steps", found, golden["losses"], BACKWARD)
     texts = backbone.text_features(task)

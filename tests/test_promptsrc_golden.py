@@ -157,10 +157,13 @@ def test_three_steps_of_the_training_loop(kind, backbone, task, views, student):
     )
     kept = moments(kind, "step")
     assert 3 in kept
+    before = state(f"{kind}.init")
     for step in kept:
         expected = state(f"{kind}.step{step}")
         for name, value in states[step - 1].items():
             assert_close("promptsrc after 1-3 steps", value, expected[name], BACKWARD)
+            moved = expected[name] - before[name]
+            assert_close("promptsrc updates", value - before[name], moved, BACKWARD)
     found = torch.tensor(losses, dtype=torch.float64)
     assert_close("promptsrc losses of 3 steps", found, GOLDEN[f"{kind}.losses"], BACKWARD)
     texts, images = backbone.text_features(task), backbone.image_features(student, views)
