@@ -1,12 +1,14 @@
 """Files that are either whole or absent, and their content hashes."""
 
 import errno
+import fcntl
+import glob
 import hashlib
 import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from dpc.errors import DpcError
@@ -49,9 +51,8 @@ def staged(path: Path) -> Iterator[Path]:
     """A temporary sibling of ``path`` to write to; it takes the name when the block ends well."""
     with full_disk_is_one_line(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
-        os.close(handle)
-        temporary = Path(name)
+        sweep(path)
+        handle, temporary = _claimed(path)
         try:
             yield temporary
             with temporary.open("rb") as written:
@@ -59,7 +60,27 @@ def staged(path: Path) -> Iterator[Path]:
             temporary.chmod(0o644)
             temporary.replace(path)
         finally:
+            os.close(handle)
             temporary.unlink(missing_ok=True)
+
+
+def _claimed(path: Path) -> tuple[int, Path]:
+    """A new temporary sibling of ``path``, and the open file whose lock says: its writer lives."""
+    while True:
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+        with suppress(OSError):  # a file system without locks: then nobody sweeps either
+            fcntl.flock(handle, fcntl.LOCK_SH)
+        if os.fstat(handle).st_nlink:
+            return handle, Path(name)
+        os.close(handle)  # swept before the lock was on
+
+
+def sweep(path: Path) -> None:
+    """Remove what killed writers of ``path`` left beside it; a living one's file stays."""
+    for temporary in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
+        with suppress(OSError), temporary.open("rb") as left:
+            fcntl.flock(left, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            temporary.unlink()
 
 
 def copy_atomically(source: Path, target: Path) -> None:

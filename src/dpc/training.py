@@ -34,7 +34,8 @@ def train(
         start: first epoch to run; 0 trains from the beginning.
 
     Raises:
-        TrainingError: a loss is not finite; nothing of that step is applied.
+        TrainingError: a loss is not finite (nothing of that step is applied), or a tensor of
+            ``module`` is not at the end of an epoch (``on_epoch`` never sees it).
     """
     module.train()
     for epoch in range(start, len(schedule)):
@@ -47,18 +48,26 @@ def train(
             for name, value in losses.items():
                 number = float(value.detach())
                 if not math.isfinite(number):
-                    raise TrainingError(
-                        f"loss {name!r} is {number} in epoch {epoch + 1}, step {steps + 1}, "
-                        f"learning rate {schedule[epoch]:g}; lower the learning rate"
-                    )
+                    raise _diverged(f"loss {name!r} is {number}", epoch, steps, schedule)
                 sums[name] = sums.get(name, 0.0) + number
             optimizer.zero_grad(set_to_none=True)
             total = torch.stack([value.float() for value in losses.values()]).sum()
             total.backward()
             optimizer.step()
             steps += 1
+        # The last step of all has no loss behind it that would tell.
+        for name, value in module.state_dict().items():
+            if not value.isfinite().all():
+                raise _diverged(f"{name!r} is no longer finite", epoch, steps - 1, schedule)
         if on_epoch is not None:
             on_epoch(epoch, {name: value / steps for name, value in sums.items()})
+
+
+def _diverged(what: str, epoch: int, step: int, schedule: Sequence[float]) -> TrainingError:
+    return TrainingError(
+        f"{what} in epoch {epoch + 1}, step {step + 1}, learning rate {schedule[epoch]:g}; "
+        "lower the learning rate"
+    )
 
 
 def sgd(
