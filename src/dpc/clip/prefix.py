@@ -68,6 +68,19 @@ def is_known(block: nn.Module) -> bool:
     )
 
 
+def run_alone(block: ResidualAttentionBlock, x: Tensor) -> Tensor:
+    """``x`` (N, T, d) behind ``block``, which :func:`is_known`, every token seeing all others.
+
+    PyTorch's own layer projects a transposed view, so that the CPU multiplies T small matrices
+    (in bf16 with a copy of the weights for each) where one large one does.
+    """
+    layer, inputs = block.attn, block.ln_1(x)
+    qkv = F.linear(inputs, layer.in_proj_weight, layer.in_proj_bias)
+    found = _attend(*qkv.split(x.shape[-1], -1), layer.num_heads, None)
+    x = x + block.ls_1(layer.out_proj(found))
+    return x + block.ls_2(block.mlp(block.ln_2(x)))
+
+
 class SharedPrefix:
     """C sentences of length L as p + C * S rows: the shared p tokens, then S = L - p of each.
 
@@ -118,8 +131,9 @@ class SharedPrefix:
         return layer.out_proj(torch.cat([first.flatten(0, 1), later.flatten(0, 1)]))[None]
 
 
-def _attend(query: Tensor, key: Tensor, value: Tensor, heads: int, mask: Tensor) -> Tensor:
+def _attend(query: Tensor, key: Tensor, value: Tensor, heads: int, mask: Tensor | None) -> Tensor:
     """Attention (N, T, d) of ``query`` (N, T, d) over ``key`` and ``value`` (N, L, d)."""
     query, key, value = (x.unflatten(-1, (heads, -1)).transpose(1, 2) for x in (query, key, value))
-    result = F.scaled_dot_product_attention(query, key, value, mask.to(query.dtype))
+    mask = None if mask is None else mask.to(query.dtype)
+    result = F.scaled_dot_product_attention(query, key, value, mask)
     return result.transpose(1, 2).flatten(2)

@@ -8,7 +8,7 @@ from open_clip.model import CLIP
 from open_clip.transformer import TextTransformer, VisionTransformer
 from torch import Tensor, nn
 
-from dpc.clip.prefix import find_prefix
+from dpc.clip.prefix import find_prefix, is_known, run_alone
 from dpc.errors import DpcError
 
 RunBlock = Callable[[Any, Tensor], Tensor]  # block, (N, T, d) -> (N, T, d)
@@ -119,7 +119,8 @@ class ImageTower:
         for layer, block in enumerate(self.blocks):
             if 0 < layer < len(prompts):
                 x = overwrite(x, prompts[layer], start=x.shape[1] - len(prompts[layer]))
-            x = _run(block, x, vit.transformer.batch_first, None)
+            known = is_known(block)
+            x = run_alone(block, x) if known else _run(block, x, vit.transformer.batch_first, None)
         x = vit.ln_post(x[:, 0])
         return x if vit.proj is None else x @ vit.proj
 
