@@ -76,8 +76,8 @@ def run_alone(block: ResidualAttentionBlock, x: Tensor) -> Tensor:
     """
     layer, inputs = block.attn, block.ln_1(x)
     qkv = F.linear(inputs, layer.in_proj_weight, layer.in_proj_bias)
-    found = _attend(*qkv.split(x.shape[-1], -1), layer.num_heads, None)
-    x = x + block.ls_1(layer.out_proj(found))
+    query, key, value = qkv.split(x.shape[-1], -1)
+    x = x + block.ls_1(layer.out_proj(_attend(query, key, value, layer.num_heads, None)))
     return x + block.ls_2(block.mlp(block.ln_2(x)))
 
 

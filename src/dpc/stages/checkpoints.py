@@ -1,17 +1,16 @@
 """Where an interrupted training goes on."""
 
 from collections.abc import Callable
-from pathlib import Path
 
 from dpc import artifacts
 from dpc.artifacts import Artifact
 from dpc.backbones.tuning import Progress
 from dpc.errors import DpcError
-from dpc.files import sweep, write_atomically
+from dpc.files import write_atomically
 from dpc.progress import Meter
+from dpc.stages.layout import checkpoint
 from dpc.stages.states import arrays, tensors
 
-CHECKPOINTS = Path(".cache/checkpoints")
 CHECKPOINT_SECONDS = 15.0
 
 
@@ -23,7 +22,7 @@ class Checkpoint:
     """
 
     def __init__(self, key: str, clock: Callable[[], float], what: str, epochs: int):
-        self.path = CHECKPOINTS / f"{key}.safetensors"
+        self.path = checkpoint(key)
         self._clock = clock
         self._last = clock()
         self._meter = Meter(what, epochs, "epochs")
@@ -57,7 +56,5 @@ class Checkpoint:
         write_atomically(self.path, artifacts.encode(Artifact(arrays(state), results)))
 
     def done(self) -> None:
-        """The work is finished: forget it."""
+        """The last epoch is over; the file stays until the result is in the store (`runner`)."""
         self._meter.close()
-        self.path.unlink(missing_ok=True)
-        sweep(self.path)

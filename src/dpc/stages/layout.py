@@ -4,6 +4,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 
+CHECKPOINTS = Path(".cache/checkpoints")
+
+
+def checkpoint(key: str) -> Path:
+    """Where a training is kept that has not come to its end; it belongs to no tree of results."""
+    return CHECKPOINTS / f"{key}.safetensors"
+
+
 @dataclass(frozen=True)
 class Layout:
     """Paths below ``root`` (``results`` for the engines, a scratch folder for trials by hand)."""
@@ -34,6 +42,10 @@ class Layout:
         """The tuned prompt P; with ``budget``, tuned for as long as both stages together."""
         stage = "budget" if budget else "tune"
         return self.root / stage / dataset / backbone / f"seed{seed}.safetensors"
+
+    def make_room_for_teacher(self, dataset: str) -> None:
+        """Make the teacher's folder: engines name it, with or without a teacher in it."""
+        self.teacher(dataset).parent.mkdir(parents=True, exist_ok=True)
 
     def teacher(self, dataset: str) -> Path:
         """The tuned prompts of the teacher."""

@@ -12,11 +12,11 @@ from dpc import artifacts
 from dpc.artifacts import Artifact
 from dpc.devices import device_kind
 from dpc.errors import DpcError, TrainingError
-from dpc.files import digest, write_atomically
+from dpc.files import digest, sweep, write_atomically
 from dpc.params.sections import Params
 from dpc.progress import LOG
 from dpc.provenance import library_versions
-from dpc.stages.layout import Layout
+from dpc.stages.layout import Layout, checkpoint
 from dpc.stages.slices import Slice
 from dpc.store import Store
 
@@ -111,6 +111,9 @@ def run(job: Job, store: Store | None = None) -> bool:
             raise RuntimeError(f"the store lost {key} at once; is another process trimming it?")
     elif dict(entry.versions) != library_versions():
         LOG.warning("%s: taken from the store, made with %s", job.title, _shown(entry.versions))
+    forget = checkpoint(key)  # not before: a full disk or a kill may come between
+    forget.unlink(missing_ok=True)
+    sweep(forget)
     _record(job, entry is None, time.monotonic() - begin, time.process_time() - cpu)
     paths = ", ".join(str(path) for path in job.outputs.values())
     source = "taken from the store" if entry is not None else f"{time.monotonic() - begin:.1f} s"
