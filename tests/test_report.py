@@ -16,7 +16,8 @@ import pytest
 from report_rows import make_rows
 
 from dpc.report.page import ReportContext, build
-from dpc.report.rows import Contender, collect
+from dpc.report.rows import collect
+from dpc.report.scores import Contender
 from dpc.report.tables import AVERAGE, main_table
 
 SETS = ("icons-tabler", "icons-remix")
@@ -91,7 +92,7 @@ def test_every_figure_has_alt_text_and_files(built, page):
     pictures = [a for _, a in Tags(page).tags if a.get("role") == "img"]
     drawings = [a["aria-label"] for a in pictures if a.get("class") == "drawing"]
     files = {name.rsplit(".", 1)[0] for name in built if name.startswith("figures/")}
-    assert len(drawings) == len(files) == 8  # two scatters, two sets with three panels each
+    assert len(drawings) == len(files) == 10  # scatters, ω panels and changes by set, losses
     assert all(label and len(label) > 40 for label in drawings)
     for name in files:
         assert built[f"{name}.svg"].startswith(b"<?xml") and built[f"{name}.pdf"].startswith(
@@ -110,7 +111,7 @@ def test_page_states_its_rules(page):
         "ω<sub>b</sub> = 0.2, ω<sub>n</sub> = 0",
         "ω<sub>b</sub> chosen on validation shots",
         "share its test images",
-        "unchanged by construction",
+        "unchanged to the digit by construction",
         "Images seen",
         "negatives.k",
         "dpc run",

@@ -12,7 +12,8 @@ from dpc.report import metrics
 from dpc.report.effects import effect
 from dpc.report.headline import headline
 from dpc.report.page import ReportContext, build
-from dpc.report.rows import Contender, collect
+from dpc.report.rows import collect
+from dpc.report.scores import Contender
 from dpc.report.tables import main_table, selection_table
 
 SETS = ("icons-tabler", "icons-remix")
@@ -49,7 +50,9 @@ def test_metrics_have_their_exact_form(built):
     assert found == metrics.build(rows, "icons", SETS)
     assert list(found) == ["rows", "averages"]
     assert len(found["rows"]) == 2 * (1 + 2 * 3 + 2 * 2)  # DPC counts three times: three rules
-    fields = "dataset backbone dpc budget seed protocol selection parametrization inference"
+    fields = (
+        "dataset backbone dpc budget transductive seed protocol selection parametrization inference"
+    )
     fields += " omega_b omega_n clip base new h"
     assert all(list(row) == fields.split() for row in found["rows"])
     zero = found["rows"][0]
@@ -58,6 +61,7 @@ def test_metrics_have_their_exact_form(built):
         "backbone": "zero_shot",
         "dpc": False,
         "budget": False,
+        "transductive": False,
         "seed": None,
         "protocol": "base-to-new",
         "selection": "last",

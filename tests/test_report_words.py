@@ -8,12 +8,19 @@ from report_rows import make_rows
 
 from dpc.report import metrics
 from dpc.report.effects import effect, effects
-from dpc.report.headline import details, headline
-from dpc.report.rows import VALIDATED, Contender, collect
-from dpc.report.words import SPACE, amount, sentence
+from dpc.report.headline import GAIN_HEADINGS, gain_cells, gains, headline
+from dpc.report.rows import Results, collect
+from dpc.report.scores import Contender
+from dpc.report.words import SPACE, amount, reading
 
 SETS = ("icons-tabler", "icons-remix")
 COOP, DPC = Contender("coop", "plain"), Contender("coop", "dpc")
+
+
+def table(results: Results) -> list[dict[str, str]]:
+    """The table of gains by heading."""
+    lines = [gain_cells(results, gain) for gain in gains(results)]
+    return [dict(zip(GAIN_HEADINGS, cells, strict=True)) for cells in lines]
 
 
 @pytest.mark.parametrize(
@@ -22,20 +29,17 @@ COOP, DPC = Contender("coop", "plain"), Contender("coop", "dpc")
         (1.5, 0.2, 0.1, "DPC gains 1.", "DPC gains 1."),
         (-1.5, 0.2, 0.1, "DPC loses 1.", "DPC loses 1."),
         (0.6, 3.0, 0.1, "DPC gains 0.", "DPC loses 2."),
-        (0.0, 0.0, 0.0, "DPC equals the CoOp it starts from", "DPC equals a CoOp"),
+        (0.0, 0.0, 0.0, "DPC equals, in every pair, CoOp", "DPC equals, in every pair, a CoOp"),
         (0.0, 0.0, 0.8, "there is no significant difference", "there is no significant difference"),
     ],
 )
 def test_headline_in_both_directions(gain, budget_gain, noise, first, second):
     rows = make_rows(gain=gain, budget_gain=budget_gain, noise=noise)
-    (line,) = headline(collect(rows))
-    at, _, clauses = line.partition(": ")
-    assert at == "On base classes, at ω_b = 0.2"
-    start, budget = re.split(r"; (?=DPC|there)", clauses.split(" New classes ")[0])
-    assert start.startswith(first) and budget.startswith(second)
-    assert "the CoOp it starts from" in start
+    base, new, budget = headline(collect(rows))
+    assert base.startswith(f"On base classes, at ω_b = 0.2: {first}")
+    assert new == "New classes: unchanged to the digit by construction (ω_n = 0)."
+    assert budget.startswith(f"Against longer training: {second}")
     assert "a CoOp of the same total budget (10,400 against 10,240 images seen" in budget
-    assert f". New classes are unchanged by construction (ω_n = 0). With {VALIDATED}: " in line
 
 
 def test_headline_names_the_stricter_test_where_it_disagrees():
@@ -48,9 +52,10 @@ def test_headline_names_the_stricter_test_where_it_disagrees():
     found = effect(collect(rows), DPC, COOP, "base")
     assert found.pairs.p < 0.05 < found.sets.p
     assert found.without_one == pytest.approx((1.0, 3.0))
-    (line,) = headline(collect(rows))
+    line = headline(collect(rows))[0]
     assert f"but p{SPACE}=" in line and "over data sets" in line
-    assert "does not agree" in sentence(found)
+    assert reading(found) == "gain, not over sets"
+    assert table(collect(rows))[0]["One set left out"] == f"+1.00{SPACE}to{SPACE}+3.00"
 
 
 def test_the_weight_chosen_on_validation_shots_is_tested_too():
@@ -73,9 +78,8 @@ def test_the_weight_chosen_on_validation_shots_is_tested_too():
         ]
         assert each.pairs.n == len(gaps) == 4
         assert each.pairs.mean == pytest.approx(sum(gaps) / 4)
-    (line,) = headline(results)
-    assert f" With {VALIDATED}: " in line and "points against the CoOp of the same budget (" in line
-    assert sum(VALIDATED in text for text in details(results)) == 2
+    mean = chosen[0].pairs.mean
+    assert table(results)[0]["Gain, ω_b by validation"].startswith(f"{mean:+.2f} (p")
 
 
 def test_no_words_on_validation_shots_without_any():
@@ -84,9 +88,8 @@ def test_no_words_on_validation_shots_without_any():
         if row["dpc"]:
             row["selected"] = {"val": None, "test_oracle": row["selected"]["test_oracle"]}
     results = collect(rows)
-    assert VALIDATED not in headline(results)[0]
-    assert not any(VALIDATED in line for line in details(results))
-    assert sentence(effects(results)[3]).endswith("Not measured: no pair of runs.")
+    assert not any(each.first.selection == "val" for each in effects(results))
+    assert table(results)[0]["Gain, ω_b by validation"] == "–"
 
 
 def test_a_gain_below_one_test_image_says_so():
@@ -95,9 +98,9 @@ def test_a_gain_below_one_test_image_says_so():
     for row in rows:
         if row["dpc"]:
             row["base"] += draw.gauss(0, 0.02)
-    (line,) = headline(collect(rows))
-    assert re.search(r"DPC gains 0\.\d\d points over the CoOp it starts from \(less than one", line)
-    (line,) = headline(collect(make_rows(gain=1.0, noise=0.1)))
+    line = headline(collect(rows))[0]
+    assert re.search(r"DPC gains 0\.\d\d points over CoOp \(less than one", line)
+    line = headline(collect(make_rows(gain=1.0, noise=0.1)))[0]
     assert "less than one" not in line
     found = effect(collect(rows), DPC, COOP, "base")
     assert found.one_image == pytest.approx(0.25) and found.possible == found.pairs.n == 18
@@ -117,27 +120,26 @@ def test_headline_counts_the_pairs_where_runs_are_missing():
         if not (row["budget"] and row["dataset"] in SETS) and not (row["dpc"] and row["seed"] == 3)
     ]
     results = collect(rows)
-    (line,) = headline(results)
-    start, budget = line.split(" New classes ")[0].split("images seen")
-    assert "; 12 of 18 pairs)" in start and "8 of 18 pairs)" in budget
-    (detail,) = (text for text in details(results) if text.startswith("CoOp + DPC against CoOp on"))
-    assert detail.startswith("CoOp + DPC against CoOp on base: difference +")
-    assert "of 12 seed × data-set pairs, where 18 were possible" in detail
+    base, _, budget = headline(results)
+    assert "; 12 of 18 pairs)" in base and "8 of 18 pairs)" in budget
+    (line,) = table(results)
+    assert line["Pairs"] == "12 of 18" and line["Base, alone"] == line["Base, + DPC"] == "–"
+    assert line["Gain"].startswith("+")
 
 
 @pytest.mark.parametrize("missing", ["zero_shot", "coop", "coop+budget", "coop+dpc"])
 def test_headline_without_one_of_the_methods(missing):
     rows = [row for row in make_rows() if row["method"] != missing]
-    (line,) = headline(collect(rows))
-    none = {
-        "coop": "there is no run of the CoOp it starts from to compare DPC with",
-        "coop+budget": "there is no run of a CoOp of the same total budget to compare DPC with",
-        "coop+dpc": "CoOp: DPC was not run",
-    }
-    assert (none.get(missing) or "New classes are unchanged by construction") in line
+    lines = headline(collect(rows))
+    if missing == "coop+dpc":
+        assert lines == ["DPC was not run on CoOp: there is nothing to compare."]
+        return
     if missing == "coop":
-        assert "New classes were not compared." in line
-        assert "points against that CoOp" not in line
+        assert lines[0].endswith("there is no run to compare DPC with of CoOp.")
+        assert lines[1] == "New classes were not compared."
+    else:
+        assert "unchanged to the digit by construction" in lines[1]
+    assert len(lines) == (2 if missing == "coop+budget" else 3)
 
 
 def test_headline_without_a_claim_on_new_classes():
@@ -145,13 +147,25 @@ def test_headline_without_a_claim_on_new_classes():
     for row in rows:
         if row["dpc"]:
             row |= {"omega_n": 0.1, "new": row["new"] - 0.5}
-    (line,) = headline(collect(rows))
+    line = headline(collect(rows))[1]
     assert "a loss of 0.50 points" in line and "construction" not in line
 
 
 def test_two_backbones_share_a_page():
     rows = make_rows(SETS, (1, 2))
-    more = [row | {"backbone": "maple"} for row in rows if row["backbone"] == "coop"]
+    more = [
+        row | {"backbone": "own.learners:Mine", "label": "Mine"}
+        for row in rows
+        if row["backbone"] == "coop"
+    ]
     results = collect([*rows, *more])
-    assert results.backbones == ("coop", "maple") and len(headline(results)) == 2
+    assert results.backbones == ("coop", "own.learners:Mine")
+    assert "difference from CoOp (+0.70 points, p" in headline(results)[0]
+    assert " and Mine (+0.70 points, p" in headline(results)[0]
+    assert [line["Backbone"] for line in table(results)] == ["CoOp", "Mine"]
     assert len(metrics.summary([*rows, *more])) == 10
+
+
+@pytest.mark.parametrize(("gain", "word"), [(4.0, "gain"), (-4.0, "loss"), (0.0, "none found")])
+def test_a_reading_is_a_word(gain, word):
+    assert reading(effect(collect(make_rows(gain=gain)), DPC, COOP, "base")) == word

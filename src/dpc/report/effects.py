@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from dpc.evaluation.statistics import PairedTest, paired_t
-from dpc.report.rows import VALIDATED, Contender, Results, Score, backbone_label
+from dpc.report.rows import Results
+from dpc.report.scores import VALIDATED, Contender, Score
 
 ALPHA = 0.05
 
@@ -47,22 +48,22 @@ class Effect:
 
 
 def effects(results: Results) -> list[Effect]:
-    """The tested effects of every tuned backbone, in the order of the page."""
-    return [each for backbone in results.backbones for each in _of_backbone(results, backbone)]
+    """The effects of every tuned backbone that its runs can tell, in the order of the page."""
+    found = [each for backbone in results.backbones for each in _of_backbone(results, backbone)]
+    return [each for each in found if each.pairs is not None]
 
 
 def _of_backbone(results: Results, backbone: str) -> list[Effect]:
-    zero, plain = Contender("zero_shot", "zero_shot"), Contender(backbone, "plain")
-    dpc, budget = Contender(backbone, "dpc"), Contender(backbone, "budget")
-    chosen = Contender(backbone, "dpc", "val")
-    name = backbone_label(backbone)
-    longer = f"a {budget_words(name, effect(results, dpc, budget, 'base').images)}"
+    zero = Contender("zero_shot", "zero_shot")
+    plain, dpc, budget = (results.contender(backbone, kind) for kind in ("plain", "dpc", "budget"))
+    chosen = results.contender(backbone, "dpc", "val")
+    longer = f"a {budget_words(plain.label, effect(results, dpc, budget, 'base').images)}"
     return [
         effect(results, first, second, metric, question)
         for first, second, metric, question in (
             (plain, zero, "base", "Does tuning help the classes it was tuned on?"),
-            (plain, zero, "new", "What does that tuning cost the classes it never saw?"),
-            (dpc, plain, "base", f"Does the second prompt help beyond the {name} it starts from?"),
+            (plain, zero, "new", "What does that tuning do to the classes it had no labels of?"),
+            (dpc, plain, "base", f"Does the second prompt help beyond {plain.label} alone?"),
             (chosen, plain, "base", f"And with {VALIDATED}?"),
             (dpc, plain, "new", "Do new classes stay as they were?"),
             (dpc, budget, "base", f"Is it more than {longer}?"),

@@ -4,16 +4,21 @@ import csv
 import io
 from collections.abc import Iterable, Sequence
 
+from dpc.report.ablations import rung_key, rungs
+from dpc.report.curves import Point, curve, losses
 from dpc.report.effects import Effect
-from dpc.report.rows import Results
-from dpc.report.tables import AVERAGE, METRICS, Line, Point, curve, losses, main_table
+from dpc.report.recipes import facts
+from dpc.report.rows import Cell, Results
+from dpc.report.tables import AVERAGE, METRICS, TRANSDUCTIVE, Line, main_table
 from dpc.report.words import DASH
 
 
 def table_csv(results: Results) -> str:
     """The main table, one line a data set and method, all three rules for ω_b."""
-    fields = "dataset method selection omega_b seeds base base_std new new_std h h_std h_mean"
-    lines = [[*fields.split(), "images_seen"]]
+    fields = "dataset method transductive selection omega_b seeds"
+    fields += " base base_std new new_std h h_std h_mean"
+    fields += " images_seen images_per_step steps learned"
+    lines = [fields.split()]
     for name in (*results.datasets, AVERAGE):
         average = name == AVERAGE
         for contender in results.contenders:
@@ -22,17 +27,11 @@ def table_csv(results: Results) -> str:
                 continue
             sets = results.datasets if average else (name,)
             seeds = " ".join(str(seed) for seed in cell.seeds if seed is not None)
-            line = [
-                name,
-                contender.key,
-                contender.selection,
-                results.weights(contender, sets),
-                seeds,
-            ]
-            for metric in METRICS:
-                summary = getattr(cell, metric)
-                line += [_number(summary.mean), _number(summary.std)]
-            lines.append([*line, _number(cell.h_mean), _number(cell.images_seen)])
+            line = [name, contender.key, str(contender.transductive).lower(), contender.selection]
+            line += [results.weights(contender, sets), seeds, *_accuracies(cell)]
+            cost = facts(results, contender, sets)
+            numbers = (cost.images_seen, cost.images_per_step, cost.steps, cost.learned)
+            lines.append([*line, _number(cell.h_mean), *[_number(value) for value in numbers]])
     return _csv(lines)
 
 
@@ -56,6 +55,23 @@ def losses_csv(results: Results) -> str:
             for name, series in losses(results.runs(dataset, contender)).items():
                 for point in series:
                     lines.append([dataset, contender.key, name, f"{point.x:g}", *_values(point)])
+    return _csv(lines)
+
+
+def ablations_csv(ladder: Results) -> str:
+    """The ablation on every data set and on their average; the header alone where none ran."""
+    fields = "dataset backbone rung method omega_b omega_n seeds"
+    fields += " base base_std new new_std h h_std images_per_step images_seen"
+    lines = [fields.split()]
+    for name in (*ladder.datasets, AVERAGE):
+        for rung in (rung for each in rungs(ladder, name) for rung in each):
+            contender, cell = rung.contender, rung.cell
+            if cell is None:
+                continue
+            start = [name, contender.backbone, rung_key(contender), contender.key, *rung.weights]
+            seeds = " ".join(str(seed) for seed in cell.seeds if seed is not None)
+            images = [_number(cell.images_per_step), _number(cell.images_seen)]
+            lines.append([*start, seeds, *_accuracies(cell), *images])
     return _csv(lines)
 
 
@@ -84,11 +100,16 @@ def markdown(results: Results) -> str:
         "|---|---|---:|---:|---:|---:|---:|",
     ]
     for block in main_table(results):
-        for line in block.lines:
-            cells = [_bold(line, metric, "**", "**") for metric in METRICS]
-            label = line.contender.label.replace("_", "\\_")
-            ends = f"{line.h_mean} | {line.images}"
-            lines.append(f"| {block.name} | {label} | {' | '.join(cells)} | {ends} |")
+        for transductive, group in block.groups:
+            if transductive:
+                lines.append(f"| {block.name} | *transductive:* | | | | | |")
+            for line in group:
+                cells = [_bold(line, metric, "**", "**") for metric in METRICS]
+                label = line.contender.label.replace("_", "\\_")
+                ends = f"{line.h_mean} | {line.images}"
+                lines.append(f"| {block.name} | {label} | {' | '.join(cells)} | {ends} |")
+    if results.transductive:
+        lines += ["", f"Transductive: {TRANSDUCTIVE}."]
     return "\n".join(lines) + "\n"
 
 
@@ -97,16 +118,26 @@ def latex(results: Results) -> str:
     lines = [r"\begin{tabular}{llrrr}", r"\toprule", r"Data set & Method & Base & New & H \\"]
     for block in main_table(results):
         lines.append(r"\midrule")
-        for index, line in enumerate(block.lines):
-            name = _escape(block.name) if index == 0 else ""
-            cells = [_bold(line, metric, r"\textbf{", "}") for metric in METRICS]
-            text = " & ".join(
-                cell.replace("±", r"$\pm$").replace("†", r"$\dagger$") for cell in cells
-            )
-            lines.append(
-                f"{name} & {_escape(line.contender.label)} & {text.replace(DASH, '--')} \\\\"
-            )
-    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}"]) + "\n"
+        name = _escape(block.name)
+        for transductive, group in block.groups:
+            if transductive:
+                lines.append(r"\cmidrule{2-5}")
+                lines.append(rf"{name} & \multicolumn{{4}}{{l}}{{\emph{{Transductive}}}} \\")
+                name = ""
+            for line in group:
+                lines.append(f"{name} & {_latex_line(line)}")
+                name = ""
+    lines.append(r"\bottomrule")
+    if results.transductive:
+        note = rf"\footnotesize Transductive: {TRANSDUCTIVE} in the same block."
+        lines.append(rf"\multicolumn{{5}}{{p{{0.8\linewidth}}}}{{{note}}} \\")
+    return "\n".join([*lines, r"\end{tabular}"]) + "\n"
+
+
+def _latex_line(line: Line) -> str:
+    cells = [_bold(line, metric, r"\textbf{", "}") for metric in METRICS]
+    text = " & ".join(cell.replace("±", r"$\pm$").replace("†", r"$\dagger$") for cell in cells)
+    return f"{_escape(line.contender.label)} & {text.replace(DASH, '--')} \\\\"
 
 
 def _bold(line: Line, metric: str, before: str, after: str) -> str:
@@ -121,6 +152,12 @@ def _escape(text: str) -> str:
     for character in "&%$#_{}":
         text = text.replace(character, "\\" + character)
     return text.replace("ω\\_b", r"$\omega_b$")
+
+
+def _accuracies(cell: Cell) -> list[str]:
+    """Mean and deviation of base, new and H."""
+    summaries = [getattr(cell, metric) for metric in METRICS]
+    return [_number(value) for each in summaries for value in (each.mean, each.std)]
 
 
 def _values(point: Point) -> list[str]:

@@ -1,144 +1,211 @@
-"""The result in words: one sentence a backbone, and the numbers behind it."""
+"""The result in words: what DPC adds to each backbone, and the numbers behind it."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
-from dpc.report.effects import Effect, budget_words, effects
-from dpc.report.rows import VALIDATED, Contender, Results, backbone_label
-from dpc.report.words import amount, equal, p_value, points, significant, verdict
+from dpc.report.effects import Effect, effect
+from dpc.report.rows import Results
+from dpc.report.scores import Contender
+from dpc.report.words import (
+    DASH,
+    SPACE,
+    amount,
+    bare_p,
+    coverage,
+    doubt,
+    equal,
+    p_value,
+    points,
+    significant,
+    verdict,
+)
+
+
+@dataclass(frozen=True)
+class Gain:
+    """What DPC adds to one backbone: on base, at the weight that validation chose, on new, and on
+    base against the backbone of the same total budget."""
+
+    contender: Contender  # the backbone with DPC
+    base: Effect
+    chosen: Effect
+    new: Effect
+    budget: Effect
+    frozen: bool  # ω_n is 0 in every run
+
+    @property
+    def name(self) -> str:
+        """The backbone's."""
+        return self.contender.name
+
+    def of_budget(self) -> str:
+        """The backbone of the same budget, for a sentence."""
+        return f"a {self.name} of the same total budget"
+
+
+def gains(results: Results) -> list[Gain]:
+    """One gain for each backbone that ran with DPC, in table order."""
+    found = []
+    for backbone in results.backbones:
+        plain, dpc, budget = (results.contender(backbone, k) for k in ("plain", "dpc", "budget"))
+        runs = [score for dataset in results.datasets for score in results.runs(dataset, dpc)]
+        if runs:
+            found.append(
+                Gain(
+                    dpc,
+                    effect(results, dpc, plain, "base"),
+                    effect(results, results.contender(backbone, "dpc", "val"), plain, "base"),
+                    effect(results, dpc, plain, "new"),
+                    effect(results, dpc, budget, "base"),
+                    all(score.row.get("omega_n") == 0 for score in runs),
+                )
+            )
+    return found
 
 
 def headline(results: Results) -> list[str]:
-    """The result in short a backbone, honest in both directions; DPC at the weights of the run."""
-    tested = effects(results)
+    """The result in short, honest in both directions: base, new classes, the same budget."""
+    found = gains(results)
     lines = []
-    for backbone in results.backbones:
-        name, dpc = backbone_label(backbone), Contender(backbone, "dpc")
-        if not any(results.runs(dataset, dpc) for dataset in results.datasets):
-            lines.append(f"{name}: DPC was not run, so there is nothing to compare.")
-            continue
-        start, budget = (_find(tested, dpc, kind, "base") for kind in ("plain", "budget"))
-        used = results.weights(dpc)
-        at = f", at ω_b = {used}" if used else ""
-        sentences = [
-            f"On base classes{at}: {_clause(start, f'the {name} it starts from')}; "
-            f"{_clause(budget, f'a {name} of the same total budget', _seen(budget))}.",
-            _new_sentence(results, tested, dpc),
-            _chosen_sentence(tested, backbone),
-        ]
-        lines.append(" ".join(sentence for sentence in sentences if sentence))
+    if found:
+        used = {results.weights(gain.contender) for gain in found}
+        at = f", at ω_b = {used.pop()}" if len(used) == 1 and "" not in used else ""
+        text = _compared([(gain.base, gain.name) for gain in found])
+        lines.append(f"On base classes{at}: {text}.")
+        lines.append(_new_sentence(found))
+        longer = [(g.budget, g.of_budget()) for g in found if g.budget.pairs is not None]
+        if longer:
+            lines.append(f"Against longer training: {_compared(longer)}.")
+    without = [
+        results.names[backbone]
+        for backbone in results.backbones
+        if backbone not in {gain.contender.backbone for gain in found}
+    ]
+    if without:
+        lines.append(f"DPC was not run on {_listed(without)}: there is nothing to compare.")
     return lines
 
 
-def details(results: Results) -> list[str]:
-    """The numbers behind the headline: averages, interval and counts of each comparison."""
-    tested = effects(results)
-    lines = []
-    for backbone in results.backbones:
-        dpc, chosen = Contender(backbone, "dpc"), Contender(backbone, "dpc", "val")
-        for first, kind, metric in (
-            (dpc, "plain", "base"),
-            (chosen, "plain", "base"),
-            (dpc, "budget", "base"),
-            (chosen, "budget", "base"),
-            (dpc, "budget", "new"),
-        ):
-            found = _find(tested, first, kind, metric)
-            if found.pairs is not None:
-                lines.append(_detail(results, found))
-        lines.extend(_tuning_detail(tested, backbone))
-        lines.extend(_balance(results, backbone))
-    return lines
+def gain_cells(results: Results, gain: Gain) -> list[str]:
+    """The columns of the table of gains, as text."""
+    averages = [results.average(contender) for contender in (gain.base.second, gain.contender)]
+    test = gain.base.pairs
+    # averages of other runs than those of the difference would only confuse
+    whole = test is not None and test.n == gain.base.possible
+    means = [f"{c.base.mean:.2f}" if whole and c is not None else DASH for c in averages]
+    cells = [gain.name, results.weights(gain.contender) or DASH, *means]
+    if test is None:
+        cells += [DASH] * 6
+    else:
+        interval = _span(test.low, test.high)
+        left_out = _span(*(gain.base.without_one or (None, None)))
+        over = bare_p(gain.base.sets.p if gain.base.sets is not None else None)
+        count = str(test.n) if whole else f"{test.n} of {gain.base.possible}"
+        cells += [points(test.mean), interval, bare_p(test.p), over, left_out, count]
+    return [*cells, _short(gain.chosen), _short(gain.budget), _short(gain.new)]
 
 
-def _find(tested: Sequence[Effect], first: Contender, second_kind: str, metric: str) -> Effect:
-    for effect in tested:
-        if (effect.first, effect.second.kind, effect.metric) == (first, second_kind, metric):
-            return effect
-    raise KeyError(f"no effect of {first.key} against {second_kind} on {metric}")
+GAIN_HEADINGS = (
+    "Backbone",
+    "ω_b",
+    "Base, alone",
+    "Base, + DPC",
+    "Gain",
+    "95 % interval",
+    "p",
+    "p over sets",
+    "One set left out",
+    "Pairs",
+    "Gain, ω_b by validation",
+    "Gain over same budget",
+    "Gain on new",
+)
 
 
-def _clause(effect: Effect, other: str, seen: str = "") -> str:
-    """A comparison of DPC with ``other`` as a main clause, with what weakens it in brackets."""
+def _span(low: float | None, high: float | None) -> str:
+    """``+0.34 to +0.70`` on one line, or a dash."""
+    return DASH if low is None else f"{points(low)} to {points(high)}".replace(" ", SPACE)
+
+
+def _short(effect: Effect) -> str:
+    """``+0.62 (p = 0.023)``, ``0.00, equal`` or a dash."""
     test = effect.pairs
     if test is None:
-        return f"there is no run of {other} to compare DPC with"
+        return DASH
     if equal(test):
-        return f"DPC equals {other}{_brackets(seen, _coverage(effect))} in every pair"
+        return f"{points(0.0)},{SPACE}equal"
+    return points(test.mean) + ("" if test.p is None else f" ({p_value(test.p)})")
+
+
+def _compared(items: Sequence[tuple[Effect, str]]) -> str:
+    """Comparisons of DPC as clauses: gains, losses, no difference, and what cannot be told."""
+    groups: dict[str, list[str]] = {}
+    for found, other in items:
+        group, text = _clause(found, other)
+        groups.setdefault(group, []).append(text)
+    starts = {
+        "up": "DPC gains",
+        "down": "DPC loses",
+        "none": "there is no significant difference from",
+        "equal": "DPC equals, in every pair,",
+        "single": "DPC differs from",
+        "missing": "there is no run to compare DPC with of",
+    }
+    return "; ".join(
+        f"{start} {_listed(groups[group])}" for group, start in starts.items() if group in groups
+    )
+
+
+def _clause(found: Effect, other: str) -> tuple[str, str]:
+    """The group of a comparison, and its words with what weakens it in brackets."""
+    test, seen, few = found.pairs, _seen(found), coverage(found)
+    if test is None:
+        return "missing", other
+    if equal(test):
+        return "equal", other + _brackets(seen, few)
     if test.p is None:
         difference = f"{points(test.mean)} points in the one pair there is, no test"
-        return f"DPC differs from {other}{_brackets(seen, difference)}"
+        return "single", other + _brackets(seen, difference)
     if not significant(test):
-        difference = f"{points(test.mean)} points, {_doubt(effect)}"
-        start = f"there is no significant difference from {other}"
-        return start + _brackets(seen, difference, _coverage(effect))
-    verb, preposition = ("gains", "over") if test.mean > 0 else ("loses", "against")
-    start = f"DPC {verb} {amount(test.mean)} points {preposition} {other}"
-    return start + _brackets(seen, _size(effect), _doubt(effect), _coverage(effect))
+        return "none", other + _brackets(seen, f"{points(test.mean)} points, {doubt(found)}", few)
+    group, word = ("up", "over") if test.mean > 0 else ("down", "against")
+    brackets = _brackets(seen, _size(found), doubt(found), few)
+    return group, f"{amount(test.mean)} points {word} {other}{brackets}"
 
 
-def _chosen_sentence(tested: Sequence[Effect], backbone: str) -> str:
-    """What changes where ω_b is chosen on validation shots; empty where that was not done."""
-    chosen, name = Contender(backbone, "dpc", "val"), backbone_label(backbone)
-    others = {"plain": f"that {name}", "budget": f"the {name} of the same budget"}
-    parts = []
-    for kind, other in others.items():
-        found = _find(tested, chosen, kind, "base")
-        test = found.pairs
-        if test is None:
-            continue
-        if test.p is None:
-            ends = ["one pair, no test"]
-        elif equal(test):
-            ends = ["equal in every pair", _coverage(found)]
-        else:
-            doubt = "" if significant(test) else "not significant"
-            ends = [doubt, _doubt(found), _coverage(found)]
-        parts.append(f"{points(test.mean)} points against {other}{_brackets(*ends)}")
-    return f"With {VALIDATED}: {', '.join(parts)}." if parts else ""
-
-
-def _new_sentence(results: Results, tested: Sequence[Effect], dpc: Contender) -> str:
-    runs = [score for dataset in results.datasets for score in results.runs(dataset, dpc)]
-    frozen = all(score.row.get("omega_n") == 0 for score in runs)
-    found = _find(tested, dpc, "plain", "new")
-    test = found.pairs
-    if test is None:
+def _new_sentence(found: Sequence[Gain]) -> str:
+    """Unchanged classes first: by construction, or as they came out."""
+    compared = [gain for gain in found if gain.new.pairs is not None]
+    if not compared:
         return "New classes were not compared."
-    if equal(test):
-        reason = " by construction (ω_n = 0)" if frozen else " in every pair"
-        return f"New classes are unchanged{reason}."
-    return f"New classes: {verdict(found)}."
+    groups: dict[str, list[str]] = {}
+    for gain in compared:
+        if gain.new.pairs is not None and equal(gain.new.pairs):
+            reason = "by construction (ω_n = 0)" if gain.frozen else "in every pair"
+            text = f"unchanged to the digit {reason}"
+        else:
+            text = verdict(gain.new)
+        groups.setdefault(text, []).append(gain.name)
+    if len(groups) == 1 and len(compared) == len(found):
+        (text,) = groups
+        return f"New classes: {text}."
+    parts = [f"{text} for {_listed(names)}" for text, names in groups.items()]
+    return f"New classes: {'; '.join(parts)}."
 
 
-def _seen(effect: Effect) -> str:
-    """``10,240 against 9,800 images seen``: the second's, then the first's."""
-    if effect.images is None:
+def _seen(found: Effect) -> str:
+    """``10,240 against 9,800 images seen``: those of the longer training, then of DPC."""
+    if found.images is None or found.second.kind != "budget":
         return ""
-    first, second = effect.images
+    first, second = found.images
     return f"{second:,.0f} against {first:,.0f} images seen"
 
 
-def _size(effect: Effect) -> str:
+def _size(found: Effect) -> str:
     """Says so where a difference is smaller than one image of the test set makes."""
-    test = effect.pairs
-    small = test is not None and effect.one_image is not None and abs(test.mean) < effect.one_image
+    test = found.pairs
+    small = test is not None and found.one_image is not None and abs(test.mean) < found.one_image
     return "less than one test image a run" if small else ""
-
-
-def _doubt(effect: Effect) -> str:
-    """The p value over pairs, and the stricter one where it does not agree with a finding."""
-    p = p_value(effect.pairs.p if effect.pairs is not None else None)
-    if not significant(effect.pairs) or effect.sets is None or significant(effect.sets):
-        return p
-    if effect.sets.p is None:
-        return f"{p}, on one data set"
-    return f"{p}, but {p_value(effect.sets.p)} over data sets"
-
-
-def _coverage(effect: Effect) -> str:
-    """How many of the pairs there are, where some are missing."""
-    count = effect.pairs.n if effect.pairs is not None else 0
-    return f"{count} of {effect.possible} pairs" if count < effect.possible else ""
 
 
 def _brackets(*parts: str) -> str:
@@ -146,48 +213,6 @@ def _brackets(*parts: str) -> str:
     return f" ({inside})" if inside else ""
 
 
-def _detail(results: Results, effect: Effect) -> str:
-    test = effect.pairs
-    assert test is not None
-    other = effect.second.label
-    if effect.second.kind == "budget":
-        other = budget_words(backbone_label(effect.second.backbone), effect.images)
-    text = f"{effect.first.label} against {other} on {effect.metric}: "
-    complete = test.n == effect.possible  # else averages are over other runs than the difference
-    first, second = results.average(effect.first), results.average(effect.second)
-    if complete and first is not None and second is not None:
-        one, two = (getattr(cell, effect.metric).mean for cell in (first, second))
-        text += f"{one:.2f} against {two:.2f}; "
-    text += f"difference {points(test.mean)}"
-    if test.low is not None:
-        text += f" (95 % interval {points(test.low)} to {points(test.high)}, {p_value(test.p)})"
-    text += f"; higher in {test.wins}, equal in {test.ties}, lower in {test.losses} "
-    text += f"of {test.n} seed × data-set pairs"
-    if not complete:
-        text += f", where {effect.possible} were possible"
-    if effect.without_one is not None:
-        low, high = effect.without_one
-        text += f"; leaving one data set out, {points(low)} to {points(high)}"
-    return text + "."
-
-
-def _tuning_detail(tested: Sequence[Effect], backbone: str) -> list[str]:
-    plain = Contender(backbone, "plain")
-    base = _find(tested, plain, "zero_shot", "base")
-    new = _find(tested, plain, "zero_shot", "new")
-    if base.pairs is None or new.pairs is None:
-        return []
-    return [
-        f"The trade-off itself: {plain.label} against zero-shot CLIP, on base "
-        f"{verdict(base)}; on new {verdict(new)}."
-    ]
-
-
-def _balance(results: Results, backbone: str) -> list[str]:
-    parts = []
-    for kind in ("zero_shot", "plain", "budget", "dpc"):
-        contender = Contender("zero_shot" if kind == "zero_shot" else backbone, kind)
-        cell = results.average(contender)
-        if cell is not None:
-            parts.append(f"{contender.label} {cell.h.mean:.2f}")
-    return [f"H of the average base and new: {'; '.join(parts)}."] if len(parts) > 1 else []
+def _listed(texts: Sequence[str]) -> str:
+    """``a``, ``a and b`` or ``a, b and c``."""
+    return texts[0] if len(texts) == 1 else f"{', '.join(texts[:-1])} and {texts[-1]}"

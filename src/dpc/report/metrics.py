@@ -3,26 +3,30 @@
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from dpc.report.rows import Contender, Results, Row, Score, collect
+from dpc.report.rows import Results, collect
+from dpc.report.scores import Contender, Row, Score
 
 DIGITS = 4  # of a percentage: far below one test image
 SUMMARY_SIZE = 10
 
 
-def build(rows: Iterable[Row], clip: str, datasets: Sequence[str] = ()) -> dict[str, Any]:
+def build(
+    rows: Iterable[Row], clip: str, datasets: Sequence[str] = (), backbones: Sequence[str] = ()
+) -> dict[str, Any]:
     """Every run with its selection rule, and each method's average over the data sets.
 
     Args:
-        rows: evaluated rows.
+        rows: evaluated rows; rungs of an ablation are left out.
         clip: name of the CLIP model, written into every row.
         datasets: data sets in the order to show.
+        backbones: backbones in the order to show.
 
     Returns:
         ``{"rows": [...], "averages": {...}}`` in percent. A method that did not run on every
         data set has no average. ``omega_b`` is the weight that base classes were read with:
         1 where P' alone read them.
     """
-    results = collect(rows, datasets)
+    results = collect(rows, datasets, backbones)
     lines = [
         _line(score, clip)
         for dataset in results.datasets
@@ -32,24 +36,42 @@ def build(rows: Iterable[Row], clip: str, datasets: Sequence[str] = ()) -> dict[
     return {"rows": lines, "averages": _averages(results)}
 
 
-def summary(rows: Iterable[Row], datasets: Sequence[str] = ()) -> dict[str, float]:
-    """At most ten flat numbers for an experiment table.
+def summary(
+    rows: Iterable[Row], datasets: Sequence[str] = (), backbones: Sequence[str] = ()
+) -> dict[str, float]:
+    """At most ten flat numbers for an experiment table, by this order of importance.
 
-    The gains on base come first: ``gain_base`` is DPC minus the backbone it starts from,
-    ``gain_base_budget`` DPC minus the backbone of the same budget (means over the backbones).
-    Then each method's H, then each method's base accuracy, as far as ten numbers reach.
+    ``gain_base``, DPC minus the backbone it starts from on base, mean over the backbones; the H
+    of zero-shot CLIP, of each backbone with DPC, of each backbone alone; ``gain_base_budget``,
+    DPC minus the backbone of the same budget; the H of that; each method's base accuracy in the
+    same order. Four backbones fill the ten with their H; what does not fit is in metrics.json.
     """
-    results = collect(rows, datasets)
+    results = collect(rows, datasets, backbones)
     averages = _averages(results)
-    numbers = {}
+    ordered = [
+        contender.key
+        for kind in ("zero_shot", "dpc", "plain", "budget")
+        for contender in results.shown()
+        if contender.kind == kind and contender.key in averages
+    ]
+    matched = [key for key in ordered if key.endswith("+budget")]
+    first = [key for key in ordered if key not in matched]
+    names = ["gain_base", *_named(first, "h"), "gain_base_budget", *_named(matched, "h")]
+    numbers = {
+        f"{key.replace('+', '_')}_{field}": averages[key][field]
+        for key in ordered
+        for field in ("h", "base")
+    }
     for name, kind in (("gain_base", "plain"), ("gain_base_budget", "budget")):
         gains = _gains(results, averages, kind)
         if gains:
             numbers[name] = round(sum(gains) / len(gains), DIGITS)
-    for field in ("h", "base"):
-        for key, average in averages.items():
-            numbers[f"{key.replace('+', '_')}_{field}"] = average[field]
-    return dict(sorted(list(numbers.items())[:SUMMARY_SIZE]))
+    kept = [name for name in (*names, *_named(ordered, "base")) if name in numbers]
+    return {name: numbers[name] for name in sorted(kept[:SUMMARY_SIZE])}
+
+
+def _named(keys: Sequence[str], field: str) -> list[str]:
+    return [f"{key.replace('+', '_')}_{field}" for key in keys]
 
 
 def _averages(results: Results) -> dict[str, dict[str, float]]:
@@ -82,6 +104,7 @@ def _line(score: Score, clip: str) -> dict[str, Any]:
         "backbone": contender.backbone,
         "dpc": contender.kind == "dpc",
         "budget": contender.kind == "budget",
+        "transductive": contender.transductive,
         "seed": score.seed,
         "protocol": "base-to-new",
         "selection": contender.selection,

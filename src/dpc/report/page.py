@@ -7,15 +7,18 @@ from dataclasses import dataclass, field
 from importlib.resources import files
 from typing import Any
 
-from jinja2 import Environment, StrictUndefined
+from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from dpc.report import export, figures, metrics, words
-from dpc.report.effects import effects
-from dpc.report.headline import details, headline
-from dpc.report.rows import Results, Row, collect
-from dpc.report.svg import PALETTE, Drawing
-from dpc.report.tables import main_table, selection_table
+from dpc.report import export, figures, metrics, recipes, words
+from dpc.report.ablations import LADDER, rungs
+from dpc.report.effects import Effect, effects
+from dpc.report.headline import GAIN_HEADINGS, gain_cells, gains, headline
+from dpc.report.rows import Results, collect, ladder
+from dpc.report.scatter import tradeoff
+from dpc.report.scores import Contender, Row
+from dpc.report.svg import PALETTE, Drawing, tone
+from dpc.report.tables import TRANSDUCTIVE, Selection, main_table, selection_table
 
 TEMPLATE = "page.html.j2"
 DATASET_COLUMNS = {
@@ -52,6 +55,11 @@ class ReportContext:
         """Data sets in the order to show."""
         return tuple(str(dataset["name"]) for dataset in self.datasets)
 
+    @property
+    def backbones(self) -> tuple[str, ...]:
+        """Backbones in the order to show."""
+        return tuple((self.params.get("run") or {}).get("backbones") or ())
+
 
 def build(rows: Iterable[Row], context: ReportContext) -> dict[str, bytes]:
     """All files of the report; the same rows and context give the same bytes.
@@ -67,23 +75,27 @@ def build(rows: Iterable[Row], context: ReportContext) -> dict[str, bytes]:
         DpcError: a row that cannot be read, see ``rows.collect``.
     """
     rows = list(rows)
-    results = collect(rows, context.names)
+    order = (context.names, context.backbones)
+    results, ablated = collect(rows, *order), ladder(rows, *order)
     drawings = {
-        "tradeoff": figures.tradeoff(results),
+        "tradeoff": tradeoff(results),
         "omega_b": figures.weight_curves(results, "omega_b"),
+        "omega_b_change": figures.change_curves(results, "omega_b"),
         "omega_n": figures.weight_curves(results, "omega_n"),
+        "omega_n_change": figures.change_curves(results, "omega_n"),
         "training": figures.training_curves(results),
     }
     built = {
-        "index.html": _page(results, context, drawings),
+        "index.html": _page(results, ablated, context, drawings),
         "table.csv": export.table_csv(results),
         "table.md": export.markdown(results),
         "table.tex": export.latex(results),
         "curves.csv": export.curves_csv(results),
         "losses.csv": export.losses_csv(results),
+        "ablations.csv": export.ablations_csv(ablated),
         "effects.csv": export.effects_csv(effects(results)),
-        "metrics.json": _json(metrics.build(rows, context.clip, context.names)),
-        "summary.json": _json(metrics.summary(rows, context.names)),
+        "metrics.json": _json(metrics.build(rows, context.clip, *order)),
+        "summary.json": _json(metrics.summary(rows, *order)),
     }
     content = {name: text.encode("utf-8") for name, text in built.items()}
     for group in drawings.values():
@@ -94,34 +106,72 @@ def build(rows: Iterable[Row], context: ReportContext) -> dict[str, bytes]:
 
 
 def _page(
-    results: Results, context: ReportContext, drawings: Mapping[str, Sequence[Drawing]]
+    results: Results,
+    ablated: Results,
+    context: ReportContext,
+    drawings: Mapping[str, Sequence[Drawing]],
 ) -> str:
     environment = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        loader=FunctionLoader(lambda name: files("dpc.report").joinpath(name).read_text("utf-8")),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
-    source = files("dpc.report").joinpath(TEMPLATE).read_text(encoding="utf-8")
-    tested = effects(results)
     shown = {
         name: [(each, Markup(each.inline)) for each in group]  # our own drawing, not user text
         for name, group in drawings.items()
     }
-    return environment.from_string(source).render(
+    return environment.get_template(TEMPLATE).render(
         context=context,
         results=results,
         headline=headline(results),
-        details=details(results),
+        gain_headings=GAIN_HEADINGS,
+        gains=[(gain.contender, gain_cells(results, gain)) for gain in gains(results)],
         blocks=main_table(results),
-        selection=selection_table(results),
+        transductive=TRANSDUCTIVE,
+        selection=_selections(results),
         notes=_notes(results, context),
+        ladders=list(rungs(ablated)),
+        ablated_sets=len(ablated.datasets),
+        rungs=[text for kind, text in LADDER.items()],
         drawings=shown,
-        effects=[(words.effect_cells(effect), words.sentence(effect)) for effect in tested],
+        effects=_by_backbone(effects(results)),
         columns=_columns(context.datasets),
+        recipe_headings=recipes.RECIPE_HEADINGS,
+        recipes=recipes.recipes(results, context.params),
+        teacher=recipes.teacher(results, context.params),
+        facts=[recipes.facts(results, contender) for contender in results.shown()],
         params=_groups(context.params),
         palette={name.replace("_", "-"): pair for name, pair in PALETTE.items()},
+        swatch=lambda contender: _swatch(results, contender),
         symbols=_symbols,
         percent=words.percent,
         points=words.points,
     )
+
+
+def _selections(results: Results) -> dict[str, list[Selection]]:
+    """Backbone's name -> its lines of the table of selections."""
+    groups: dict[str, list[Selection]] = {}
+    for line in selection_table(results):
+        groups.setdefault(line.backbone, []).append(line)
+    return groups
+
+
+def _by_backbone(tested: Sequence[Effect]) -> dict[str, list[tuple[str, list[str]]]]:
+    """Backbone's name -> question and columns of each of its effects."""
+    groups: dict[str, list[tuple[str, list[str]]]] = {}
+    for effect in tested:
+        lines = groups.setdefault(effect.first.name, [])
+        lines.append((effect.question, words.effect_cells(effect)))
+    return groups
+
+
+def _swatch(results: Results, contender: Contender) -> str:
+    """CSS classes of a contender's mark: its backbone's tone, hollow where transductive."""
+    name = tone(results.backbones, contender.backbone).replace("_", "-")
+    return f"{name} hollow" if contender.transductive else name
 
 
 def _symbols(text: str) -> Markup:
@@ -141,7 +191,8 @@ def _notes(results: Results, context: ReportContext) -> list[str]:
         _split_note(context.datasets),
         f"Selection: the last epoch, never a checkpoint chosen on test images. {_omega(results)}",
         "Images seen: training images that a run was shown, all its stages together, mean over "
-        "the seeds. Bold: the best of each column, on the numbers as printed.",
+        "the seeds. Bold: the best of each column, on the numbers as printed"
+        + (", transductive rows apart." if results.transductive else "."),
     ]
     cells = [(d, m) for d in results.datasets for m in results.shown()]
     if any(results.incomplete(*cell) for cell in cells):

@@ -1,89 +1,16 @@
 """Evaluated rows, put in order: contenders, data sets, and what one cell of the table holds.
 
-A row is what one evaluated cell of the grid wrote (a plain dict). Here it becomes scores: one
-for the weights of the run, and, for DPC, one for each other way to choose the base weight ω_b.
+Each row becomes scores: one for the weights of the run, and, for DPC, one for each other way to
+choose the base weight ω_b. Rungs of an ablation are rows too, for a table of their own.
 """
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
 
 from dpc.errors import DpcError
 from dpc.evaluation.statistics import Summary, harmonic_mean, summarize
-
-Row = Mapping[str, Any]
-
-KINDS = ("zero_shot", "plain", "budget", "dpc")
-SELECTIONS = ("last", "val", "test_oracle")
-NAMES = {"coop": "CoOp", "maple": "MaPLe", "promptsrc": "PromptSRC", "promptkd": "PromptKD"}
-VALIDATED = "ω_b chosen on validation shots"
-REQUIRED = ("dataset", "backbone", "dpc", "budget", "seed", "base", "new")
-
-
-@dataclass(frozen=True)
-class Contender:
-    """What a line of a table is about: a method, and for DPC the way ω_b was chosen.
-
-    The key names the method alone, as folders and rows do; the label names both.
-    """
-
-    backbone: str
-    kind: str  # one of KINDS
-    selection: str = "last"  # one of SELECTIONS; "last" means the weights of the run
-
-    @property
-    def key(self) -> str:
-        """Short name: ``coop``, ``coop+dpc``, ``coop+budget`` or ``zero_shot``."""
-        return self.backbone + {"dpc": "+dpc", "budget": "+budget"}.get(self.kind, "")
-
-    @property
-    def label(self) -> str:
-        """Name for readers."""
-        if self.kind == "zero_shot":
-            return "Zero-shot CLIP"
-        name = backbone_label(self.backbone)
-        if self.kind == "budget":
-            return f"{name} (same budget)"
-        if self.kind == "plain":
-            return name
-        rule = {"val": f" ({VALIDATED})", "test_oracle": " (ω_b chosen on test)"}
-        return f"{name} + DPC{rule.get(self.selection, '')}"
-
-
-def backbone_label(backbone: str) -> str:
-    """A backbone's name as papers write it."""
-    return NAMES.get(backbone, backbone)
-
-
-@dataclass(frozen=True)
-class Score:
-    """Accuracies of one run, in percent."""
-
-    dataset: str
-    contender: Contender
-    seed: int | None
-    base: float
-    new: float
-    omega_b: float | None
-    row: Row
-
-    @property
-    def h(self) -> float:
-        """Harmonic mean of base and new."""
-        return harmonic_mean(self.base, self.new)
-
-    @property
-    def applied(self) -> float | None:
-        """The base weight at test time: 1 where base classes are read with P' alone."""
-        alone = self.row.get("inference") == "parallel" and self.contender.selection == "last"
-        return 1.0 if alone else self.omega_b
-
-    @property
-    def inference(self) -> str | None:
-        """How base classes were read: a weight chosen on a curve is always one of the mix."""
-        given = self.row.get("inference")
-        return given if given is None or self.contender.selection == "last" else "mixed"
+from dpc.report.scores import KINDS, SELECTIONS, Contender, Row, Score, scores_of
 
 
 @dataclass(frozen=True)
@@ -99,6 +26,7 @@ class Cell:
     new: Summary
     h: Summary
     images_seen: float | None
+    images_per_step: float | None
     h_mean: float | None = None
 
 
@@ -110,6 +38,13 @@ class Results:
     contenders: tuple[Contender, ...]
     seeds: tuple[int, ...]
     scores: Mapping[tuple[str, Contender], tuple[Score, ...]]
+    names: Mapping[str, str] = field(default_factory=dict)  # backbone -> name for readers
+    transductive: frozenset[str] = frozenset()  # backbones that saw the new classes' images
+
+    def contender(self, backbone: str, kind: str, selection: str = "last") -> Contender:
+        """A contender that carries what the rows say of its backbone, whether it ran or not."""
+        name = self.names.get(backbone, backbone)
+        return Contender(backbone, kind, selection, name, backbone in self.transductive)
 
     @property
     def backbones(self) -> tuple[str, ...]:
@@ -147,9 +82,9 @@ class Results:
         new = summarize([score.new for score in runs])
         spread = summarize([score.h for score in runs])
         h = Summary(harmonic_mean(base.mean, new.mean), spread.std, spread.n)
-        seen = [float(s.row["images_seen"]) for s in runs if s.row.get("images_seen") is not None]
         seeds = tuple(score.seed for score in runs)
-        return Cell(seeds, base, new, h, summarize(seen).mean if seen else None)
+        images = [mean_of(runs, name) for name in ("images_seen", "images_per_step")]
+        return Cell(seeds, base, new, h, *images)
 
     def average(self, contender: Contender) -> Cell | None:
         """A contender averaged over the data sets; None unless it ran on every one of them.
@@ -165,13 +100,13 @@ class Results:
         base = math.fsum(cell.base.mean for cell in known) / len(known)
         new = math.fsum(cell.new.mean for cell in known) / len(known)
         by_seed = [self._seed_average(contender, seed) for seed in seeds]
-        seen = [cell.images_seen for cell in known if cell.images_seen is not None]
         return Cell(
             seeds,
             _with_spread(base, [pair[0] for pair in by_seed]),
             _with_spread(new, [pair[1] for pair in by_seed]),
             _with_spread(harmonic_mean(base, new), [harmonic_mean(*pair) for pair in by_seed]),
-            math.fsum(seen) / len(seen) if len(seen) == len(known) else None,
+            _mean_of_all([cell.images_seen for cell in known]),
+            _mean_of_all([cell.images_per_step for cell in known]),
             math.fsum(cell.h.mean for cell in known) / len(known),
         )
 
@@ -184,19 +119,42 @@ class Results:
         )
 
 
-def collect(rows: Iterable[Row], datasets: Sequence[str] = ()) -> Results:
+def collect(
+    rows: Iterable[Row], datasets: Sequence[str] = (), backbones: Sequence[str] = ()
+) -> Results:
     """Order rows for a report; the result does not depend on the order of the rows.
 
+    Zero-shot CLIP comes first, then each inductive backbone, then each transductive one.
+
     Args:
-        rows: evaluated rows.
+        rows: evaluated rows; rungs of an ablation among them are left out.
         datasets: data sets in the order to show; sets that only rows name follow by name.
+        backbones: backbones in the order to show; others follow by name.
 
     Raises:
         DpcError: a row lacks a field, an accuracy is not a percentage, or a run comes twice.
     """
+    return arrange((row for row in rows if row.get("rung") is None), datasets, backbones)
+
+
+def ladder(
+    rows: Iterable[Row], datasets: Sequence[str] = (), backbones: Sequence[str] = ()
+) -> Results:
+    """The rungs of the ablated backbones, with the backbone alone below and DPC above them.
+
+    Arguments and errors as of :func:`collect`.
+    """
+    rows = list(rows)
+    ablated = {row["backbone"] for row in rows if row.get("rung") is not None}
+    chosen = [row for row in rows if row["backbone"] in ablated and not row["budget"]]
+    return arrange(chosen, datasets if ablated else (), backbones)
+
+
+def arrange(rows: Iterable[Row], datasets: Sequence[str], backbones: Sequence[str]) -> Results:
+    """All rows in order, rungs included; see :func:`collect`."""
     scores: dict[tuple[str, Contender], dict[int | None, Score]] = {}
     for row in rows:
-        for score in _scores(row):
+        for score in scores_of(row):
             runs = scores.setdefault((score.dataset, score.contender), {})
             if score.seed in runs:
                 raise DpcError(
@@ -206,52 +164,19 @@ def collect(rows: Iterable[Row], datasets: Sequence[str] = ()) -> Results:
             runs[score.seed] = score
     named = {dataset for dataset, _ in scores}
     order = tuple(dict.fromkeys([*datasets, *sorted(named.difference(datasets))]))
-    contenders = sorted({contender for _, contender in scores}, key=_rank)
+    contenders = sorted({m for _, m in scores}, key=lambda each: _rank(each, backbones))
     seeds = {seed for runs in scores.values() for seed in runs if seed is not None}
     ordered = {key: tuple(sorted(runs.values(), key=_by_seed)) for key, runs in scores.items()}
-    return Results(order, tuple(contenders), tuple(sorted(seeds)), ordered)
+    names = {contender.backbone: contender.name for contender in contenders}
+    transductive = frozenset(m.backbone for m in contenders if m.transductive)
+    return Results(order, tuple(contenders), tuple(sorted(seeds)), ordered, names, transductive)
 
 
-def _scores(row: Row) -> list[Score]:
-    """The score of a row and, for DPC, those of the other choices of ω_b."""
-    missing = [name for name in REQUIRED if name not in row]
-    if missing:
-        raise DpcError(f"an evaluated row lacks {', '.join(missing)}; it holds {sorted(row)}")
-    dataset, seed, new = str(row["dataset"]), row["seed"], _percent(row, "new", row["new"])
-    contender = Contender(str(row["backbone"]), _kind(row))
-    base = _percent(row, "base", row["base"])
-    result = [Score(dataset, contender, seed, base, new, row.get("omega_b"), row)]
-    selected = row.get("selected") or {}
-    for selection in SELECTIONS[1:]:
-        choice = selected.get(selection)
-        if contender.kind == "dpc" and choice is not None:
-            other = Contender(contender.backbone, "dpc", selection)
-            base = _percent(row, f"selected.{selection}.base", choice["base"])
-            result.append(Score(dataset, other, seed, base, new, choice["weight"], row))
-    return result
-
-
-def _kind(row: Row) -> str:
-    if row["backbone"] == "zero_shot":
-        return "zero_shot"
-    if row["dpc"]:
-        return "dpc"
-    return "budget" if row["budget"] else "plain"
-
-
-def _percent(row: Row, name: str, value: Any) -> float:
-    number = float(value)
-    if not 0 <= number <= 100:  # false for a value that is not a number as well
-        raise DpcError(
-            f"{name} of {row['backbone']} on {row['dataset']}, seed {row['seed']}, is {value}; "
-            "accuracies are percent, 0 to 100: evaluate that cell again"
-        )
-    return number
-
-
-def _rank(contender: Contender) -> tuple[bool, str, int, int]:
+def _rank(contender: Contender, backbones: Sequence[str]) -> tuple[bool, bool, int, str, int, int]:
+    name = contender.backbone
+    place = backbones.index(name) if name in backbones else len(backbones)
     kind, selection = KINDS.index(contender.kind), SELECTIONS.index(contender.selection)
-    return contender.kind != "zero_shot", contender.backbone, kind, selection
+    return contender.kind != "zero_shot", contender.transductive, place, name, kind, selection
 
 
 def _by_seed(score: Score) -> int:
@@ -260,3 +185,14 @@ def _by_seed(score: Score) -> int:
 
 def _with_spread(mean: float, values: Sequence[float]) -> Summary:
     return Summary(mean, summarize(values).std if values else None, len(values))
+
+
+def mean_of(runs: Sequence[Score], name: str) -> float | None:
+    """Mean of a number that the rows of some runs hold, over those that hold it."""
+    values = [float(s.row[name]) for s in runs if s.row.get(name) is not None]
+    return math.fsum(values) / len(values) if values else None
+
+
+def _mean_of_all(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return math.fsum(known) / len(known) if len(known) == len(values) else None

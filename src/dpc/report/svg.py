@@ -2,25 +2,30 @@
 
 import io
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import matplotlib.style
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-# Okabe and Ito's colours, told apart by colour-blind readers; shapes and dashes repeat what they
-# say. The second colour stands in for the first on a dark page.
+# A colour is a backbone, by its place in the table: nothing here knows a backbone by name. Tones
+# after Okabe and Ito, told apart by colour-blind readers; shapes and dashes repeat what they say.
+# The second colour stands in for the first on a dark page.
 PALETTE: Mapping[str, tuple[str, str]] = {
     "ink": ("#2f3742", "#d7dce3"),
     "faint": ("#c3c9d2", "#454d59"),
-    "zero_shot": ("#737b87", "#a3abb6"),
-    "plain": ("#0072b2", "#5cb0e8"),
-    "budget": ("#009e73", "#35c79b"),
-    "dpc": ("#d55e00", "#ff914d"),
-    "val": ("#a8558f", "#e39bcb"),
+    "quiet": ("#68717e", "#a3abb6"),
+    "tone_1": ("#0072b2", "#5cb0e8"),
+    "tone_2": ("#d55e00", "#ff914d"),
+    "tone_3": ("#008a64", "#35c79b"),
+    "tone_4": ("#a8558f", "#e39bcb"),
+    "tone_5": ("#8a6d00", "#e6c84a"),
+    "tone_6": ("#5d4037", "#c9a58f"),
 }
+TONES = tuple(name for name in PALETTE if name.startswith("tone"))
 MARKERS = {"zero_shot": "o", "plain": "s", "budget": "D", "dpc": "^"}
+LINES = ("o", "s", "^", "D", "v", "P")  # markers of the tones where a line is a backbone
 
 STYLE = {
     "svg.hashsalt": "dpc",
@@ -81,6 +86,13 @@ class Drawing:
 def color(name: str) -> str:
     """A palette colour as drawn; the page replaces it where dark mode asks for it."""
     return PALETTE[name][0]
+
+
+def tone(backbones: Sequence[str], backbone: str) -> str:
+    """Palette name of a backbone by its place among ``backbones``; after the last tone, again."""
+    if backbone not in backbones:
+        return "quiet"
+    return TONES[backbones.index(backbone) % len(TONES)]
 
 
 def draw(

@@ -1,15 +1,20 @@
-"""The tables and curves of the page as data; ``export`` writes them to files."""
+"""The main table and the choice of ω_b as data; ``export`` writes them to files."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from dpc.evaluation.statistics import Summary, summarize
-from dpc.report.rows import Cell, Contender, Results, Score
+from dpc.evaluation.statistics import Summary
+from dpc.report.rows import Cell, Results
+from dpc.report.scores import Contender
 from dpc.report.words import DASH, percent
 
 METRICS = ("base", "new", "h")
 AVERAGE = "Average"
+TRANSDUCTIVE = (
+    "trained on the unlabelled training images of all classes, new ones included: not comparable "
+    "with the rows above"
+)
 
 
 @dataclass(frozen=True)
@@ -47,19 +52,36 @@ class Line:
 
 @dataclass(frozen=True)
 class Block:
-    """The lines of one data set, or of the average."""
+    """The lines of one data set, or of the average: inductive ones, then transductive ones."""
 
     name: str
     lines: tuple[Line, ...]
 
+    @property
+    def groups(self) -> list[tuple[bool, list[Line]]]:
+        """Lines by whether they are transductive; a group without lines is left out."""
+        found = [
+            (flag, [line for line in self.lines if line.contender.transductive == flag])
+            for flag in (False, True)
+        ]
+        return [group for group in found if group[1]]
+
 
 def main_table(results: Results) -> list[Block]:
-    """The average over the data sets, then each of them."""
-    contenders = (*results.shown(), *results.shown("val"))
+    """The average over the data sets, then each of them.
+
+    The average has a line more for each backbone whose ω_b was chosen on validation shots; its
+    lines on each set stand in :func:`selection_table`.
+    """
     blocks = []
     for name in (AVERAGE, *results.datasets):
         average = name == AVERAGE
-        cells = {m: results.average(m) if average else results.cell(name, m) for m in contenders}
+        shown = [
+            contender
+            for contender in results.contenders
+            if contender.selection == "last" or (average and contender.selection == "val")
+        ]
+        cells = {m: results.average(m) if average else results.cell(name, m) for m in shown}
         best = _best({m: cell for m, cell in cells.items() if m.selection == "last"})
         sets = results.datasets if average else (name,)
         lines = [
@@ -70,7 +92,7 @@ def main_table(results: Results) -> list[Block]:
                 any(results.incomplete(dataset, contender) for dataset in sets),
                 _note(contender, results.weights(contender, sets)),
             )
-            for contender in contenders
+            for contender in shown
         ]
         blocks.append(Block(name, tuple(lines)))
     return blocks
@@ -82,12 +104,20 @@ def _note(contender: Contender, used: str) -> str:
 
 
 def _best(cells: Mapping[Contender, Cell | None]) -> dict[str, set[Contender]]:
-    """Contenders with the highest mean of each column, as printed: equal numbers are all best."""
-    best: dict[str, set[Contender]] = {}
+    """Contenders with the highest mean of each column, as printed: equal numbers are all best.
+
+    Inductive and transductive ones are judged apart.
+    """
+    best: dict[str, set[Contender]] = {metric: set() for metric in METRICS}
     for metric in METRICS:
-        means = {m: round(getattr(c, metric).mean, 2) for m, c in cells.items() if c is not None}
-        top = max(means.values(), default=math.nan)
-        best[metric] = {contender for contender, mean in means.items() if mean == top}
+        for flag in (False, True):
+            means = {
+                m: round(getattr(cell, metric).mean, 2)
+                for m, cell in cells.items()
+                if cell is not None and m.transductive == flag
+            }
+            top = max(means.values(), default=math.nan)
+            best[metric] |= {contender for contender, mean in means.items() if mean == top}
     return best
 
 
@@ -96,7 +126,7 @@ class Selection:
     """Base accuracy of one data set by the way ω_b was chosen, in percent."""
 
     name: str
-    backbone: str
+    backbone: str  # its name for readers
     fixed: Summary | None
     val: Summary | None
     oracle: Summary | None
@@ -114,7 +144,9 @@ def selection_table(results: Results) -> list[Selection]:
     """Fixed ω_b, ω_b chosen on validation shots, and the test oracle, side by side."""
     lines = []
     for backbone in results.backbones:
-        contenders = [Contender(backbone, "dpc", rule) for rule in ("last", "val", "test_oracle")]
+        contenders = [
+            results.contender(backbone, "dpc", rule) for rule in ("last", "val", "test_oracle")
+        ]
         if contenders[1] not in results.contenders and contenders[2] not in results.contenders:
             continue
         for name in (AVERAGE, *results.datasets):
@@ -123,46 +155,5 @@ def selection_table(results: Results) -> list[Selection]:
             fixed, val, oracle = (cell.base if cell is not None else None for cell in cells)
             sets = results.datasets if average else (name,)
             chosen = results.weights(contenders[1], sets)
-            lines.append(Selection(name, backbone, fixed, val, oracle, chosen))
+            lines.append(Selection(name, results.names[backbone], fixed, val, oracle, chosen))
     return lines
-
-
-@dataclass(frozen=True)
-class Point:
-    """One point of a curve: mean and deviation over seeds."""
-
-    x: float
-    mean: float
-    std: float | None
-    n: int
-
-
-def curve(runs: Sequence[Score], name: str, split: str) -> list[Point]:
-    """Accuracy against weight over the seeds of one cell.
-
-    Args:
-        runs: scores of one contender on one data set.
-        name: ``omega_b`` or ``omega_n``.
-        split: ``test`` or ``val``; points without that split are left out.
-    """
-    values: dict[float, list[float]] = {}
-    for score in runs:
-        for point in (score.row.get("curves") or {}).get(name) or ():
-            if point.get(split) is not None:
-                values.setdefault(float(point["weight"]), []).append(float(point[split]))
-    return _points(values)
-
-
-def losses(runs: Sequence[Score]) -> dict[str, list[Point]]:
-    """Each named loss against the epoch (from 1), over the seeds of one cell."""
-    named: dict[str, dict[float, list[float]]] = {}
-    for score in runs:
-        for name, values in sorted((score.row.get("history") or {}).items()):
-            for epoch, value in enumerate(values, start=1):
-                named.setdefault(name, {}).setdefault(float(epoch), []).append(float(value))
-    return {name: _points(values) for name, values in sorted(named.items())}
-
-
-def _points(values: Mapping[float, Sequence[float]]) -> list[Point]:
-    summaries = [(x, summarize(values[x])) for x in sorted(values)]
-    return [Point(x, summary.mean, summary.std, summary.n) for x, summary in summaries]

@@ -71,34 +71,53 @@ def verdict(effect: Effect) -> str:
     return f"a {word} of {amount(test.mean)} points ({p_value(test.p)})"
 
 
-def sentence(effect: Effect) -> str:
-    """An effect explained in one sentence."""
+def reading(effect: Effect) -> str:
+    """What a test found, in a word or two; says so where the stricter test does not agree."""
     test = effect.pairs
-    start = f"{effect.question} " if effect.question else ""
-    clause = verdict(effect)
-    if test is None or equal(test) or test.p is None:
-        return f"{start}{clause[0].upper()}{clause[1:]}."
-    counts = f"{test.wins} pairs up, {test.ties} equal, {test.losses} down"
-    if effect.sets is None or effect.sets.p is None:
-        return f"{start}{clause[0].upper()}{clause[1:]}; {counts}."
-    same = significant(effect.sets) == significant(test)
-    also = "the test over data sets agrees" if same else "the test over data sets does not agree"
-    return f"{start}{clause[0].upper()}{clause[1:]}; {counts}; {also} ({p_value(effect.sets.p)})."
+    if test is None:
+        return "not measured"
+    if equal(test):
+        return "equal"
+    if test.p is None:
+        return "one pair, no test"
+    word = "gain" if test.mean > 0 else "loss"
+    over = effect.sets if effect.sets is not None and effect.sets.p is not None else test
+    if significant(test):
+        return word if significant(over) else f"{word}, not over sets"
+    return f"{word} over sets only" if significant(over) else "none found"
+
+
+def doubt(effect: Effect) -> str:
+    """The p value over pairs, and the stricter one where it does not agree with a finding."""
+    p = p_value(effect.pairs.p if effect.pairs is not None else None)
+    if not significant(effect.pairs) or effect.sets is None or significant(effect.sets):
+        return p
+    if effect.sets.p is None:
+        return f"{p}, on one data set"
+    return f"{p}, but {p_value(effect.sets.p)} over data sets"
+
+
+def coverage(effect: Effect) -> str:
+    """How many of the pairs there are, where some are missing."""
+    count = effect.pairs.n if effect.pairs is not None else 0
+    return f"{count} of {effect.possible} pairs" if count < effect.possible else ""
 
 
 def effect_cells(effect: Effect) -> list[str]:
     """The columns of the table of effects, as text."""
     test, sets = effect.pairs, effect.sets
     if test is None:
-        return [effect.title, "0", *[DASH] * 6]
+        return [effect.title, "0", *[DASH] * 6, reading(effect)]
     interval = DASH
     if test.low is not None:
         interval = f"{points(test.low)} to {points(test.high)}"
     statistic = DASH if test.t is None else points(test.t, sign=False)
-    p, over = (_bare(each.p if each is not None else None) for each in (test, sets))
+    p, over = (bare_p(each.p if each is not None else None) for each in (test, sets))
     counts = f"{test.wins} / {test.ties} / {test.losses}"
-    return [effect.title, str(test.n), points(test.mean), interval, statistic, p, over, counts]
+    mean, read = points(test.mean), reading(effect)
+    return [effect.title, str(test.n), mean, interval, statistic, p, over, counts, read]
 
 
-def _bare(p: float | None) -> str:
+def bare_p(p: float | None) -> str:
+    """``0.023`` or ``< 0.001``, for a column of p values."""
     return p_value(p).removeprefix(f"p{SPACE}").removeprefix(f"={SPACE}")

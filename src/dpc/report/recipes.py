@@ -1,0 +1,134 @@
+"""What ran: the recipe of each backbone, and what its training cost."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from dpc.report.rows import Results, mean_of
+from dpc.report.scores import Contender, Score
+from dpc.report.words import DASH
+
+RECIPE = ("lr", "epochs", "batch")
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What a run of one contender cost: means over its runs; None where no row says."""
+
+    contender: Contender
+    images_seen: float | None  # both stages
+    images_per_step: float | None  # last stage
+    steps: float | None  # both stages
+    learned: int | None  # numbers learned, of one of the two prompts with DPC
+
+    @property
+    def cells(self) -> list[str]:
+        """The columns of the table of facts, as text."""
+        per_step = DASH if self.images_per_step is None else f"{self.images_per_step:.1f}"
+        whole = [
+            DASH if v is None else f"{v:,.0f}" for v in (self.images_seen, self.steps, self.learned)
+        ]
+        return [self.contender.label, whole[0], per_step, *whole[1:]]
+
+
+def facts(results: Results, contender: Contender, datasets: Sequence[str] | None = None) -> Facts:
+    """The cost of one contender over the seeds of these data sets, or of all."""
+    sets = results.datasets if datasets is None else datasets
+    runs = [score for name in sets for score in results.runs(name, contender)]
+    seen, per_step, steps = (
+        mean_of(runs, name) for name in ("images_seen", "images_per_step", "steps")
+    )
+    return Facts(contender, seen, per_step, steps, _learned(runs))
+
+
+def _learned(runs: Sequence[Score]) -> int | None:
+    shapes = [score.row["learned"] for score in runs if score.row.get("learned") is not None]
+    return max((sum(math.prod(shape) for shape in s.values()) for s in shapes), default=None)
+
+
+def recipes(results: Results, params: Mapping[str, Any]) -> list[list[str]]:
+    """A line a tuned backbone: stage one, stage two, weights, and what stage two kept.
+
+    Args:
+        results: says which backbones ran, and what their rows with DPC kept and froze.
+        params: of the run; its keys ``backbones`` and ``dpc``. A number it lacks is a dash.
+    """
+    lines = []
+    for backbone in results.backbones:
+        name = results.names[backbone]
+        one = (params.get("backbones") or {}).get(backbone) or {}
+        two = stage_two(params, backbone)
+        k = (two.get("negatives") or {}).get("k")
+        runs = [
+            score
+            for dataset in results.datasets
+            for score in results.runs(dataset, results.contender(backbone, "dpc"))
+        ]
+        stages = [_recipe(one), _recipe(two), _number(k)]
+        weights = [_number(two.get("weight")), _number(two.get("weight_new"))]
+        lines.append([name, *stages, *weights, _kept(runs), _same(runs, "couplings")])
+    return lines
+
+
+RECIPE_HEADINGS = (
+    "Backbone",
+    "Stage one: lr, epochs, batch",
+    "Stage two: lr, epochs, batch",
+    "K",
+    "ω_b",
+    "ω_n",
+    "Losses kept in stage two",
+    "Couplings",
+)
+
+
+def stage_two(params: Mapping[str, Any], backbone: str) -> dict[str, Any]:
+    """``dpc`` as it stands for one backbone."""
+    common = dict(params.get("dpc") or {})
+    own = (common.pop("by_backbone", None) or {}).get(backbone) or {}
+    negatives = {**(common.get("negatives") or {}), **(own.get("negatives") or {})}
+    return {**common, **own, "negatives": negatives}
+
+
+def teacher(results: Results, params: Mapping[str, Any]) -> str:
+    """The teacher's recipe as a sentence; empty where no transductive backbone ran."""
+    block = params.get("teacher") or {}
+    if not results.transductive or not block:
+        return ""
+    tuned = str(block.get("backbone", DASH))
+    recipe = (params.get("backbones") or {}).get(tuned) or {}
+    names = [results.names[each] for each in results.backbones if each in results.transductive]
+    return (
+        f"Teacher of {', '.join(names)}: {results.names.get(tuned, tuned)} on CLIP "
+        f"{block.get('model', DASH)} ({block.get('pretrained', DASH)}), seed "
+        f"{block.get('seed', DASH)}, lr, epochs, batch "
+        f"{_recipe({**recipe, **(block.get('settings') or {})})}."
+    )
+
+
+def _recipe(block: Mapping[str, Any]) -> str:
+    return ", ".join(_number(block.get(name)) for name in RECIPE)
+
+
+def _number(value: Any) -> str:
+    return DASH if value is None else f"{value:g}"
+
+
+def _kept(runs: Sequence[Score]) -> str:
+    """``features, logits (filtered classes)``, ``none``, or a dash where no row says."""
+    rows = [score.row for score in runs if score.row.get("keep_losses") is not None]
+    texts = sorted(
+        {
+            f"{', '.join(row['keep_losses'])} ({row.get('regularize') or 'filtered'} classes)"
+            if row["keep_losses"]
+            else "none"
+            for row in rows
+        }
+    )
+    return " or ".join(texts) or DASH
+
+
+def _same(runs: Sequence[Score], name: str) -> str:
+    found = {str(score.row[name]) for score in runs if score.row.get(name) is not None}
+    return " or ".join(sorted(found)) or DASH

@@ -1,0 +1,126 @@
+"""One evaluated row as scores: who ran, and the accuracies under each way to choose ω_b.
+
+A row is what one evaluated cell of the grid wrote (a plain dict).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from dpc.errors import DpcError
+from dpc.evaluation.statistics import harmonic_mean
+
+Row = Mapping[str, Any]
+
+RUNGS = ("ts", "dhno", "we")
+KINDS = ("zero_shot", "plain", "budget", *RUNGS, "dpc")
+SELECTIONS = ("last", "val", "test_oracle")
+VALIDATED = "ω_b chosen on validation shots"
+REQUIRED = ("dataset", "backbone", "dpc", "budget", "seed", "base", "new")
+
+
+@dataclass(frozen=True)
+class Contender:
+    """What a line of a table is about: a method, and for DPC the way ω_b was chosen.
+
+    The key names the method alone, as folders and rows do; the label names both. ``name`` and
+    ``transductive`` are what the rows say of the backbone, see :meth:`Results.contender`.
+    """
+
+    backbone: str
+    kind: str  # one of KINDS
+    selection: str = "last"  # one of SELECTIONS; "last" means the weights of the run
+    name: str = field(default="", compare=False)
+    transductive: bool = field(default=False, compare=False)
+
+    @property
+    def key(self) -> str:
+        """Short name: ``coop``, ``coop+dpc``, ``coop+budget``, ``coop+ts`` or ``zero_shot``."""
+        alone = self.kind in ("zero_shot", "plain")
+        return self.backbone if alone else f"{self.backbone}+{self.kind}"
+
+    @property
+    def label(self) -> str:
+        """Name for readers."""
+        if self.kind == "zero_shot":
+            return "Zero-shot CLIP"
+        name = self.name or self.backbone
+        if self.kind == "budget":
+            return f"{name} (same budget)"
+        if self.kind == "plain":
+            return name
+        rule = {"val": f" ({VALIDATED})", "test_oracle": " (ω_b chosen on test)"}
+        return f"{name} + {self.kind.upper()}{rule.get(self.selection, '')}"
+
+
+@dataclass(frozen=True)
+class Score:
+    """Accuracies of one run, in percent."""
+
+    dataset: str
+    contender: Contender
+    seed: int | None
+    base: float
+    new: float
+    omega_b: float | None
+    row: Row
+
+    @property
+    def h(self) -> float:
+        """Harmonic mean of base and new."""
+        return harmonic_mean(self.base, self.new)
+
+    @property
+    def applied(self) -> float | None:
+        """The base weight at test time: 1 where base classes are read with P' alone."""
+        alone = self.row.get("inference") == "parallel" and self.contender.selection == "last"
+        return 1.0 if alone else self.omega_b
+
+    @property
+    def inference(self) -> str | None:
+        """How base classes were read: a weight chosen on a curve is always one of the mix."""
+        given = self.row.get("inference")
+        return given if given is None or self.contender.selection == "last" else "mixed"
+
+
+def scores_of(row: Row) -> list[Score]:
+    """The score of a row and, for DPC, those of the other choices of ω_b."""
+    missing = [name for name in REQUIRED if name not in row]
+    if missing:
+        raise DpcError(f"an evaluated row lacks {', '.join(missing)}; it holds {sorted(row)}")
+    dataset, seed, new = str(row["dataset"]), row["seed"], _percent(row, "new", row["new"])
+    backbone, name = str(row["backbone"]), str(row.get("label") or row["backbone"])
+    contender = Contender(backbone, _kind(row), "last", name, bool(row.get("transductive")))
+    base = _percent(row, "base", row["base"])
+    result = [Score(dataset, contender, seed, base, new, row.get("omega_b"), row)]
+    selected = row.get("selected") or {}
+    for selection in SELECTIONS[1:]:
+        choice = selected.get(selection)
+        if contender.kind == "dpc" and choice is not None:
+            other = replace(contender, selection=selection)
+            base = _percent(row, f"selected.{selection}.base", choice["base"])
+            result.append(Score(dataset, other, seed, base, new, choice["weight"], row))
+    return result
+
+
+def _kind(row: Row) -> str:
+    if row["backbone"] == "zero_shot":
+        return "zero_shot"
+    rung = row.get("rung")
+    if rung is not None:
+        if rung not in RUNGS:
+            raise DpcError(f"an evaluated row has the rung {rung!r}; rungs are {', '.join(RUNGS)}")
+        return str(rung)
+    if row["dpc"]:
+        return "dpc"
+    return "budget" if row["budget"] else "plain"
+
+
+def _percent(row: Row, name: str, value: Any) -> float:
+    number = float(value)
+    if not 0 <= number <= 100:  # false for a value that is not a number as well
+        raise DpcError(
+            f"{name} of {row['backbone']} on {row['dataset']}, seed {row['seed']}, is {value}; "
+            "accuracies are percent, 0 to 100: evaluate that cell again"
+        )
+    return number
