@@ -101,7 +101,7 @@ def test_an_edit_reruns_what_reads_it_and_nothing_else(built, tmp_path, engine, 
     worked = after({"evaluate", "report"}, "dpc.weight")
     assert worked == {f"evaluate icons-bootstrap coop+dpc seed {seed}" for seed in (1, 2)}
 
-    tree.edit("    lr: 0.0035", "    lr: 0.01")
+    tree.edit("    lr: 0.004", "    lr: 0.01")
     worked = after(CELLS | {"report"}, "backbones.coop.lr")
     assert not any("zero_shot" in title or "features" in title for title in worked)
 
@@ -110,7 +110,7 @@ def test_an_edit_reruns_what_reads_it_and_nothing_else(built, tmp_path, engine, 
     if other == "snakemake":
         assert "Nothing to be done" in tree.snakemake().stderr
 
-    tree.edit("    lr: 0.01", "    lr: 0.0035")
+    tree.edit("    lr: 0.01", "    lr: 0.004")
     ran, worked = tree.build(engine)
     assert worked == set()
     assert ran == (CELLS | {"report"} if engine == "snakemake" else set())  # DVC's own cache

@@ -115,7 +115,7 @@ def test_both_engines_have_the_same_stages():
 
 def _stage(name):
     """The command that a stage of DVC or a rule of Snakemake stands for."""
-    special = {"budget": "tune", "shots": "features"}
+    special = {"budget": "tune", "two_step": "finetune"}
     return special.get(name, name.partition("_")[0])
 
 

@@ -128,7 +128,7 @@ def test_new_classes_keep_the_tuned_prompt_and_the_way_to_the_parallel_one_is_co
     tune = artifacts.read(path)
     swapped = artifacts.Artifact(parallel, tune.results, tune.provenance)
     path.write_bytes(artifacts.encode(swapped))
-    assert run("evaluate", "--no-budget", "--backbone", "coop") == 0  # P' in the place of P
+    assert run("evaluate", "--part", "main", "--backbone", "coop") == 0  # P' in the place of P
     assert np.array_equal(row("coop").tensors["new.logits"], logits["1.0"])
 
 
@@ -341,7 +341,7 @@ def test_weights_of_another_shape_are_named(tree, capsys):
 
 def test_a_diverging_loss_names_cell_epoch_and_rate(tree, capsys):
     refused(
-        capsys, "tune shapes coop seed 1: loss 'classification' is", "tune", "--no-budget",
+        capsys, "tune shapes coop seed 1: loss 'classification' is", "tune", "--part", "main",
         "backbones.coop.lr=1.0e38", "backbones.coop.epochs=8",
     )  # fmt: skip
 

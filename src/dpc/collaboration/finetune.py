@@ -105,7 +105,7 @@ def finetune(
     if average is not None:
         average.replace(parallel)
     restore_parallel(parallel)
-    _keep_counters(parallel, tuned)
+    _carry_along(parallel, tuned, recipe.couplings == "trained")
     return parallel.eval().requires_grad_(False), _statistics(history, bank, recipe)
 
 
@@ -252,12 +252,19 @@ def _copy_of(tuned: Backbone, everything: bool) -> Backbone:
     return parallel
 
 
-def _keep_counters(parallel: Backbone, tuned: Backbone) -> None:
-    """Counters are those of P: they change no feature, and two different ones have no mix."""
-    counters = {
-        name: value for name, value in tuned.state_dict().items() if not value.is_floating_point()
+def _carry_along(parallel: Backbone, tuned: Backbone, everything: bool) -> None:
+    """What was not trained is P's, to the bit: an average over epochs moves its last digits.
+
+    With ``everything`` trained, P's counters remain: they change no feature, and two different
+    ones have no mix.
+    """
+    trained = set(tuned.parallel_parameters())
+    carried = {
+        name: value
+        for name, value in tuned.state_dict().items()
+        if not value.is_floating_point() or not (everything or name in trained)
     }
-    parallel.load_state_dict(parallel.state_dict() | counters)
+    parallel.load_state_dict(parallel.state_dict() | carried)
 
 
 def _pin_batch_norm(module: nn.Module) -> list[torch.utils.hooks.RemovableHandle]:

@@ -47,7 +47,7 @@ def tuned_input(
     """The tuned prompt as another stage's input."""
     made_by = slices.budget(params, backbone) if budget else slices.tune(params, backbone)
     cell = f"--dataset {dataset} --backbone {backbone} --seeds {seed}"
-    remedy = f"run `dpc tune {cell} --part {'budget' if budget else 'main'}`"
+    remedy = f"run `dpc tune {cell}{' --part budget' if budget else ''}`"
     return Input(layout.tuned(dataset, backbone, seed, budget), made_by, remedy)
 
 
@@ -60,7 +60,7 @@ def parallel_input(
     return Input(
         layout.parallel(dataset, backbone, seed, two_step),
         slices.finetune(params, backbone, two_step),
-        f"run `dpc finetune {cell} --part {'ablation' if two_step else 'main'}`",
+        f"run `dpc finetune {cell}{' --part ablation' if two_step else ''}`",
     )
 
 

@@ -56,6 +56,8 @@ def sync(params: Params, layout: Layout) -> list[Path]:
     for path in folder.glob("*.json") if folder.is_dir() else ():
         if path not in wanted:
             path.unlink()
+    for dataset in params.run.datasets:
+        layout.make_room_for_teacher(dataset)
     hashes.save()
     return changed
 

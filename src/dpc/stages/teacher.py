@@ -22,8 +22,7 @@ if TYPE_CHECKING:
 def jobs(params: Params, layout: Layout, dataset: str) -> Iterator[Job]:
     """Tune the teacher, then make its features; nothing where no backbone needs them."""
     require_dataset(params, dataset)
-    # A folder that an engine may ask for, with or without a teacher in it.
-    layout.teacher(dataset).parent.mkdir(parents=True, exist_ok=True)
+    layout.make_room_for_teacher(dataset)
     if slices.students(params):
         yield _tune(params, layout, dataset)
         yield _features(params, layout, dataset)
