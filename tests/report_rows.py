@@ -83,7 +83,10 @@ def _tuned_rows(
     b, n = base + draw.gauss(0, 1.0), new + draw.gauss(0, 1.8)
     longer = b + budget_gain + draw.gauss(0, noise) if noise else b + budget_gain
     dpc = b + gain + draw.gauss(0, noise) if noise else b + gain
-    plain = _row(dataset, backbone, seed, b, n, history=_history(draw, 10, 1.4))
+    history = _history(draw, 10, 1.4)
+    if backbone == "promptsrc":
+        history |= _beside(draw, 10)
+    plain = _row(dataset, backbone, seed, b, n, history=history)
     row = _row(dataset, backbone, seed, longer, n - 1.1, history=_history(draw, 20, 1.4))
     row |= {"method": f"{backbone}+budget", "budget": True, "images_seen": 10400}
     return [plain, row, _dpc_row(dataset, backbone, seed, (b, n), dpc, draw)]
@@ -181,15 +184,25 @@ def _dpc_row(
             "val": {"weight": chosen["weight"], "base": chosen["test"]},
             "test_oracle": {"weight": best["weight"], "base": best["test"]},
         },
-        history={"contrastive": _history(draw, 10, 2.1)["classification"]},
+        history={"contrastive": _history(draw, 10, 2.1)["classification"]}
+        | (_beside(draw, 10) if backbone == "promptsrc" else {}),
         images_seen=10240,
         pairs_per_step=23.1,
         steps=1400,
         images_per_step=23.1,
         couplings="frozen",
-        keep_losses=["text", "image", "logits"] if backbone == "promptsrc" else [],
+        keep_losses=None if backbone == "promptsrc" else [],
         regularize="filtered",
     )
+
+
+def _beside(draw: random.Random, epochs: int) -> dict[str, list[float]]:
+    """PromptSRC's regularisers."""
+    heights = {"text_l1": 0.4, "image_l1": 0.3, "kl": 0.1}
+    return {
+        name: [height * (1 + draw.random() / (1 + epoch)) for epoch in range(epochs)]
+        for name, height in heights.items()
+    }
 
 
 def _history(draw: random.Random, epochs: int, start: float) -> dict[str, list[float]]:

@@ -183,9 +183,9 @@ def test_summary_of_nine_rows_is_their_h_and_the_mean_gain(rows, built):
 
 def test_recipes_take_the_keys_of_their_backbone(rows):
     lines = {line[0]: line[1:] for line in recipes(collect(rows, SETS, ORDER), PARAMS)}
-    kept = "text, image, logits (filtered classes)"
+    kept = "image_l1, kl, text_l1 (filtered classes)"
     assert lines["PromptSRC"] == ["0.03, 20, 32", "0.01, 5, 8", "4", "0.2", "0", kept, "frozen"]
-    assert lines["MaPLe"] == ["0.03, 20, 32", "0.004, 5, 8", "8", "1", "0", "none", "frozen"]
+    assert lines["MaPLe"] == ["0.03, 20, 32", "0.004, 5, 8", "8", "0.2", "0", "none", "frozen"]
     text = teacher(collect(rows), PARAMS)
     assert text.startswith("Teacher of PromptKD: PromptSRC on CLIP icons-large (embedded), seed 1")
     assert text.endswith("0.03, 7, 32.")

@@ -9,6 +9,8 @@ from dpc.report.effects import matched
 from dpc.report.rows import Results
 from dpc.report.scores import Contender, Score
 
+MAIN_LOSSES = ("classification", "contrastive")  # of stage one and two; the others stand beside
+
 
 @dataclass(frozen=True)
 class Point:

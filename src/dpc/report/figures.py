@@ -7,10 +7,11 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-from dpc.report.curves import Point, average_curve, change_curve, losses
+from dpc.report.curves import MAIN_LOSSES, Point, average_curve, change_curve, losses
 from dpc.report.rows import Results
 from dpc.report.svg import LINES, TONES, Drawing, color, draw, slug, tone
 
+DASHES = ("-", "--", "-.", ":")
 PANEL = (3.6, 2.7)  # inches: three abreast on a desk, one on a phone, letters readable on both
 
 
@@ -165,26 +166,28 @@ def _weight_panel(
 def _training_panels(
     series: dict[str, dict[str, list[Point]]], title: str, tint: str, axes: list[Axes]
 ) -> None:
-    """Stage one and the same budget on the left, stage two on the right."""
-    names = {"plain": "stage one", "budget": "same budget", "dpc": "stage two"}
-    dashes = ("-", ":", "-.")
+    """Stage one and the same budget on the left, stage two on the right; a dash is a loss."""
+    extra = sorted({name for named in series.values() for name in named}.difference(MAIN_LOSSES))
     for kind, losses_of in series.items():
-        panel = axes[1] if kind == "dpc" else axes[0]
-        for index, (name, points) in enumerate(losses_of.items()):
-            label = names[kind] if len(losses_of) == 1 else f"{names[kind]}, {name}"
-            dash = "--" if kind == "budget" else dashes[index % len(dashes)]
-            _band(panel, points, "quiet" if kind == "budget" else tint, dash, label)
+        panel, budget = axes[1] if kind == "dpc" else axes[0], kind == "budget"
+        for name, points in losses_of.items():
+            dash = DASHES[1 + extra.index(name) % (len(DASHES) - 1)] if name in extra else DASHES[0]
+            label = f"{name}, same budget" if budget else name
+            _band(panel, points, "quiet" if budget else tint, dash, label)
     axes[0].set_title(title)
     axes[0].set_ylabel("mean loss")
-    for panel, stages in zip(axes, (("plain", "budget"), ("dpc",)), strict=True):
-        named = ", ".join(dict.fromkeys(name for kind in stages for name in series[kind]))
-        panel.set_xlabel(f"epoch ({named})" if named else "epoch")
+    for panel, stage in zip(axes, ("one", "two"), strict=True):
+        panel.set_xlabel(f"epoch, stage {stage}")
         panel.xaxis.set_major_locator(MaxNLocator(5, integer=True))
         panel.yaxis.set_major_locator(MaxNLocator(5))
-    entries = [panel.get_legend_handles_labels() for panel in axes]
-    handles = [handle for pair in entries for handle in pair[0]]
-    labels = [label for pair in entries for label in pair[1]]
-    axes[0].figure.legend(handles, labels, loc="outside lower center", ncols=3)
+    entries = {}  # a loss of both stages stands once
+    for panel in axes:
+        handles, labels = panel.get_legend_handles_labels()
+        entries |= dict(zip(labels, handles, strict=True))
+    columns = 3 if len(entries) < 4 else 2
+    axes[0].figure.legend(
+        list(entries.values()), list(entries), loc="outside lower center", ncols=columns
+    )
 
 
 def _band(axes: Axes, points: Sequence[Point], name: str, dash: str, label: str) -> None:

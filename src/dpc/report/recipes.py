@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from dpc.report.curves import MAIN_LOSSES
 from dpc.report.rows import Results, mean_of
 from dpc.report.scores import Contender, Score
 from dpc.report.words import DASH
@@ -66,7 +67,8 @@ def recipes(results: Results, params: Mapping[str, Any]) -> list[list[str]]:
             for score in results.runs(dataset, results.contender(backbone, "dpc"))
         ]
         stages = [_recipe(one), _recipe(two), _number(k)]
-        weights = [_number(two.get("weight")), _number(two.get("weight_new"))]
+        used = results.weights(results.contender(backbone, "dpc"))
+        weights = [used or _number(two.get("weight")), _number(two.get("weight_new"))]
         lines.append([name, *stages, *weights, _kept(runs), _same(runs, "couplings")])
     return lines
 
@@ -116,17 +118,15 @@ def _number(value: Any) -> str:
 
 
 def _kept(runs: Sequence[Score]) -> str:
-    """``features, logits (filtered classes)``, ``none``, or a dash where no row says."""
-    rows = [score.row for score in runs if score.row.get("keep_losses") is not None]
-    texts = sorted(
-        {
-            f"{', '.join(row['keep_losses'])} ({row.get('regularize') or 'filtered'} classes)"
-            if row["keep_losses"]
-            else "none"
-            for row in rows
-        }
-    )
-    return " or ".join(texts) or DASH
+    """``kl, text_l1 (filtered classes)`` or ``none``: what stage two had beside its own loss."""
+    texts = set()
+    for score in runs:
+        names = score.row.get("keep_losses")
+        if names is None:  # the backbone's own choice: the losses that were recorded tell
+            names = sorted(set(score.row.get("history") or {}).difference(MAIN_LOSSES))
+        classes = score.row.get("regularize") or "filtered"
+        texts.add(f"{', '.join(names)} ({classes} classes)" if names else "none")
+    return " or ".join(sorted(texts)) or DASH
 
 
 def _same(runs: Sequence[Score], name: str) -> str:
