@@ -12,6 +12,7 @@ from packaging.utils import canonicalize_name
 from ruamel.yaml import YAML
 
 from dpc.cli import _parser
+from dpc.clip.spec import EMBEDDED_MODELS
 from dpc.icons.families import FAMILIES
 from dpc.params.load import description_for, preset, preset_heading, presets
 from dpc.params.render import render
@@ -130,7 +131,7 @@ def test_params_yaml_is_the_icons_preset():
 def test_the_package_carries_its_data():
     package = resources.files("dpc")
     assert {"icons", "smoke"} <= set(presets())
-    for place in ("clip/weights/icons.safetensors", "clip/weights/icons.json"):
+    for place in (f"clip/weights/{n}.{s}" for n in EMBEDDED_MODELS for s in ("safetensors", "json")):
         assert package.joinpath(place).is_file(), place
     assert package.joinpath("report/page.html.j2").is_file()
 

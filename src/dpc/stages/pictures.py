@@ -47,6 +47,11 @@ class Pictures:
         """V, the number of training views of an image."""
         return self._views.count
 
+    @property
+    def size(self) -> int:
+        """S, the side of a view in pixels."""
+        return self._form.size
+
     def plain(self, item: Item) -> np.ndarray:
         """(3, S, S) float32, normalised: the image as a test sees it."""
         return test_view(self._images.read(item), self._form)
@@ -110,6 +115,8 @@ class PixelBank:
 
     def _pixels(self, indices: list[int], view: int) -> Tensor:
         """(B, 3, S, S); a view is rendered once, as long as all of them fit."""
+        if not indices:  # a batch whose images drew no new negative
+            return torch.zeros(0, 3, self._pictures.size, self._pictures.size)
         missing = [i for i in dict.fromkeys(indices) if (i, view) not in self._rendered]
         if missing:
             made = self._pictures.parallel(
