@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from functools import partial
 
 import numpy as np
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
@@ -180,13 +181,15 @@ def _training_panels(
         panel.set_xlabel(f"epoch, stage {stage}")
         panel.xaxis.set_major_locator(MaxNLocator(5, integer=True))
         panel.yaxis.set_major_locator(MaxNLocator(5))
-    entries = {}  # a loss of both stages stands once
+    entries: dict[str, Artist] = {}  # a loss of both stages stands once
     for panel in axes:
         handles, labels = panel.get_legend_handles_labels()
         entries |= dict(zip(labels, handles, strict=True))
-    columns = 3 if len(entries) < 4 else 2
     axes[0].figure.legend(
-        list(entries.values()), list(entries), loc="outside lower center", ncols=columns
+        handles=list(entries.values()),
+        labels=list(entries),
+        loc="outside lower center",
+        ncols=2,
     )
 
 

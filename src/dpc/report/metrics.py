@@ -3,8 +3,9 @@
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from dpc.report.effects import effect
 from dpc.report.rows import Results, collect
-from dpc.report.scores import Contender, Row, Score
+from dpc.report.scores import Row, Score
 
 DIGITS = 4  # of a percentage: far below one test image
 SUMMARY_SIZE = 10
@@ -89,11 +90,13 @@ def _averages(results: Results) -> dict[str, dict[str, float]]:
 
 
 def _gains(results: Results, averages: dict[str, dict[str, float]], kind: str) -> list[float]:
+    """DPC minus ``kind`` on base for each backbone, over the runs that both have."""
     gains = []
     for backbone in results.backbones:
-        dpc, other = Contender(backbone, "dpc").key, Contender(backbone, kind).key
-        if dpc in averages and other in averages:
-            gains.append(averages[dpc]["base"] - averages[other]["base"])
+        dpc, other = (results.contender(backbone, each) for each in ("dpc", kind))
+        found = effect(results, dpc, other, "base").pairs
+        if found is not None and dpc.key in averages and other.key in averages:
+            gains.append(found.mean)
     return gains
 
 
