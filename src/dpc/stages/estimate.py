@@ -134,6 +134,7 @@ def finetuning(
     follow = extended and not (keep and recipe.regularize == "all") and pairs < classes
     everything = recipe.couplings == "trained"
     trained = [name for name, _ in tuned.named_parameters()]
+    teacher = task.teacher if tuned.prompts().text else None  # its tower reads those prompts
     return estimate(
         task.clip,
         tuned,
@@ -147,7 +148,7 @@ def finetuning(
         batch=batch,
         parameter=parameter,
         classes_follow=follow,
-        text_clip=task.teacher.load() if task.teacher and task.teacher.load else None,
+        text_clip=teacher.load() if teacher and teacher.load else None,
     )
 
 
