@@ -108,6 +108,13 @@ def _add_stage(parsers: Parsers, common: argparse.ArgumentParser, stage: str, te
             default="",
             help=f"only this part of the grid ({'; '.join(parts)})",
         )
+    if stage in ("tune", "finetune"):
+        command.add_argument(
+            "--dry-run",
+            action="store_true",
+            help="train nothing: say what each cell learns, its steps, memory and time, and "
+            "refuse what cannot fit",
+        )
     command.add_argument(
         "--jobs",
         type=_job_count,

@@ -34,12 +34,19 @@ def run_stage(options: argparse.Namespace) -> None:
         part=getattr(options, "part", ""),
     )
     if layout != Layout():  # a scratch tree may lack what this cell needs: make it, or take it
-        for earlier in ORDER[: ORDER.index(options.stage)]:
+        dry = getattr(options, "dry_run", False)  # needs images alone, no training
+        for earlier in ORDER[: ORDER.index("tune" if dry else options.stage)]:
             for job in jobs(earlier, params, layout, chosen):
                 run(job)
     wanted = list(jobs(options.stage, params, layout, chosen))
     if not wanted and options.stage != "teacher":
         raise DpcError(f"{options.stage}: the grid of {options.params} has no such cell")
+    if getattr(options, "dry_run", False):
+        from dpc.stages.dry_run import plans
+
+        for paragraph in plans(params, wanted):
+            print(paragraph, flush=True)
+        return
     count = options.jobs
     if count is None:  # fill the processor; a GPU belongs to one cell
         busy = device_kind(params.clip.device) != "cpu"

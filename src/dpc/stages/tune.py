@@ -43,8 +43,7 @@ def job(
             bank = at_hand.unlabelled() if shots is None else at_hand.labelled(shots)
             if budget:
                 images, classes = len(bank.labels), len(task.classnames)
-                epochs = budget_epochs(params, backbone, recipe, images, classes)
-                recipe = dataclasses.replace(recipe, epochs=epochs)
+                recipe = prolonged(params, backbone, recipe, images, classes)
             what = f"{dataset} {backbone} seed {seed}"
             return {"tuned.safetensors": tuned(task, module, bank, recipe, seed, key, what)}
 
@@ -142,10 +141,10 @@ def averaging_of(block: Mapping[str, Any]) -> tuple[float, float] | None:
     return block["average_mean"], block["average_std"]
 
 
-def budget_epochs(
+def prolonged(
     params: Params, backbone: str, recipe: "Recipe", images: int, classes: int
-) -> int:
-    """Epochs of stage one that see at least the images of both stages.
+) -> "Recipe":
+    """``recipe`` with epochs enough to see at least the images of both stages.
 
     Stage two sees at most B·K images a step (K cut to the number of classes); what a batch drops
     because a class is in it already is not taken off, so the prolonged run is not the shorter one.
@@ -156,4 +155,5 @@ def budget_epochs(
     pairs = min(dpc.negatives.k, classes) if dpc.objective == "contrastive" else 1
     first = recipe.epochs * items_an_epoch(images, recipe.batch)
     second = dpc.epochs * items_an_epoch(images, dpc.batch) * pairs
-    return math.ceil((first + second) / items_an_epoch(images, recipe.batch))
+    epochs = math.ceil((first + second) / items_an_epoch(images, recipe.batch))
+    return dataclasses.replace(recipe, epochs=epochs)

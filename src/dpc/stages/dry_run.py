@@ -1,0 +1,63 @@
+"""`dpc tune --dry-run`, `dpc finetune --dry-run`: what a training will take, without running it."""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from dpc.artifacts import Artifact
+from dpc.params.sections import Params
+from dpc.stages.runner import Job
+
+if TYPE_CHECKING:
+    from dpc.stages.estimate import Plan
+
+
+def plans(params: Params, jobs: list[Job]) -> Iterator[str]:
+    """A paragraph for each training: tensors, steps, memory, time.
+
+    Seeds differ in none of it, so that one stands for all. What stage two starts from is not
+    looked at: it has the shapes of a backbone before stage one.
+
+    Raises:
+        DpcError: what a training reads is missing, or it cannot fit into memory; the line names
+            the option that fits.
+    """
+    from dpc.stages.estimate import describe, refuse
+    from dpc.stages.frozen import clip_for
+    from dpc.stages.machine import available_memory
+
+    told = set()
+    for job in jobs:
+        cell = (job.stage, job.cell["dataset"], job.cell["backbone"])
+        if cell in told:
+            continue
+        told.add(cell)
+        plan = _plan(params, job)
+        refuse(plan, available_memory(clip_for(params).device))
+        yield describe(plan)
+
+
+def _plan(params: Params, job: Job) -> "Plan":
+    from dpc.stages import estimate
+    from dpc.stages.finetune import stage_two_recipe
+    from dpc.stages.tune import prolonged, stage_one_recipe, start
+
+    name, seed = job.cell["backbone"], job.cell["seed"]
+    inputs = {role: entry.read() for role, entry in job.inputs.items() if role != "tuned"}
+    module, task = start(params, name, seed, inputs)
+    images = _images(inputs)
+    title = job.title.removesuffix(f" seed {seed}")
+    if job.stage in ("finetune", "two_step"):
+        recipe = stage_two_recipe(params, name, job.stage == "two_step")
+        own = params.dpc.by_backbone.get(name, {})
+        place = f"dpc.by_backbone.{name}.batch" if "batch" in own else "dpc.batch"
+        return estimate.finetuning(title, task, module, images, recipe, place)
+    first = stage_one_recipe(params.backbones[name], params.optimizer)
+    if job.stage == "budget":
+        first = prolonged(params, name, first, images, len(task.classnames))
+    return estimate.tuning(title, task, module, images, first, f"backbones.{name}.batch")
+
+
+def _images(inputs: dict[str, Artifact]) -> int:
+    """Images of the training's bank: the shots, or the whole training split."""
+    source = inputs["shots"] if "shots" in inputs else inputs["teacher"]
+    return len(source.results["items"]["train"])
