@@ -1,11 +1,12 @@
 # make demo    the whole grid of params.yaml: environment, experiments, report
-# make test    the environment and the whole test suite
+# make test    the environment and the whole test suite, on all cores
 # make setup   the environment alone (.venv), from requirements.lock
 # make lint    ruff and mypy
 # make lock    write requirements.lock anew; make lock UPGRADE=--upgrade takes newer versions
 # make clean   remove results, logs and the tools' caches; the environment and the store stay
 #
-# Options: PYTHON=python3.12 (another Python), CORES=4 (for demo), ARGS="-k mix" (for pytest)
+# Options: PYTHON=python3.12 (another Python), CORES=4 (for demo), ARGS="-k mix" (for pytest),
+# ARGS="-n 0" (tests one after the other), ARGS='-m "not engine and not slow"' (a minute of tests)
 
 CORES ?= all
 ARGS ?=
@@ -54,7 +55,7 @@ demo: $(READY)
 	@echo "The report: $(CURDIR)/results/report/index.html"
 
 test: $(READY)
-	python -m pytest $(ARGS)
+	python -m pytest -n auto --maxprocesses 8 --dist worksteal $(ARGS)
 
 lint: $(READY)
 	@status=0; for check in "ruff check ." "ruff format --check ." "mypy"; do \
