@@ -12,7 +12,7 @@ OVERRIDES = (f"+data.on_disk.shapes={BLOCK}", "run.datasets=[shapes]", "run.seed
 
 
 def write_dataset(root: Path) -> None:
-    """Eight images a class below ``root``/data/shapes: four train, one validates, three test."""
+    """Eight images a class below ``root``/data/shapes: four train, two validate, two test."""
     split: dict[str, list] = {"train": [], "val": [], "test": []}
     noise = np.random.default_rng(0)
     for label, name in enumerate(NAMES):
@@ -23,6 +23,6 @@ def write_dataset(root: Path) -> None:
             path = root / "data" / "shapes" / "images" / name / f"{number}.png"
             path.parent.mkdir(parents=True, exist_ok=True)
             image.save(path)
-            place = "train" if number < 4 else "val" if number < 5 else "test"
+            place = "train" if number < 4 else "val" if number < 6 else "test"
             split[place].append([f"{name}/{number}.png", label, name])
     (root / "data" / "shapes" / "split.json").write_text(json.dumps(split))

@@ -131,7 +131,9 @@ def test_params_yaml_is_the_icons_preset():
 def test_the_package_carries_its_data():
     package = resources.files("dpc")
     assert {"icons", "smoke"} <= set(presets())
-    for place in (f"clip/weights/{n}.{s}" for n in EMBEDDED_MODELS for s in ("safetensors", "json")):
+    for place in (
+        f"clip/weights/{n}.{s}" for n in EMBEDDED_MODELS for s in ("safetensors", "json")
+    ):
         assert package.joinpath(place).is_file(), place
     assert package.joinpath("report/page.html.j2").is_file()
 

@@ -179,7 +179,8 @@ def test_a_files_comments_can_be_put_back(capsys):
 def test_an_unknown_preset_names_the_nearest(capsys):
     assert main(["params", "--preset", "smok"]) == 2
     error = capsys.readouterr().err
-    assert error == "dpc: preset 'smok' does not exist; did you mean smoke? (known: icons, icons-paper, smoke)\n"
+    known = "(known: icons, icons-paper, smoke)"
+    assert error == f"dpc: preset 'smok' does not exist; did you mean smoke? {known}\n"
 
 
 @pytest.mark.parametrize("value", [0.2, 1e-6, 5e-4, 1, True, None, "a photo of a {}.", "null", []])

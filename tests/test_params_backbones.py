@@ -31,9 +31,14 @@ class Learner(Backbone):
     Params = Settings
     label = "Mine"
     transductive = True
+    needs_teacher = True
 
     def prompts(self):
         return Prompts()
+
+
+class Untaught(Learner):
+    needs_teacher = False
 
 
 class Numberless(Learner):
@@ -154,13 +159,21 @@ def test_a_block_that_cannot_be_used_is_one_line(smoke, name, block, words):
     assert "\n" not in found
 
 
+def test_a_transductive_learner_without_a_teacher_is_refused(smoke):
+    Path("learner_e.py").write_text(LEARNER)
+    smoke["backbones"]["mine"] = {"class": "learner_e:Untaught", "temperature": 0.1}
+    smoke["run"]["backbones"] = ["mine"]
+    smoke["run"]["budget"] = []
+    assert "'mine' is transductive and has no teacher" in line(smoke)
+
+
 def test_a_learner_beside_the_file_is_found_and_its_traits_cost_no_torch(smoke):
     Path("learner_c.py").write_text(LEARNER)
     smoke["backbones"]["mine"] = {"class": "learner_c:Learner", "temperature": 0.1}
     smoke["run"]["backbones"] = ["mine"]
     smoke["run"]["budget"] = []
     params = checked(smoke)
-    expected = {"label": "Mine", "transductive": True, "needs_teacher": False}
+    expected = {"label": "Mine", "transductive": True, "needs_teacher": True}
     assert traits(params, "mine") == expected
     assert backbone_module(params, "mine") == "learner_c"
     write(smoke)
@@ -267,7 +280,7 @@ def test_keys_below_names_of_ones_own_need_no_plus(smoke, override):
     overrides = [override, "teacher.settings.lr=0.01", "data.on_disk.pets.split=pets.json"]
     values = compose(smoke, overrides, "smoke")
     assert values["dpc"]["by_backbone"] == {"coop": {"weight": 0.5}}
-    assert values["teacher"]["settings"] == {"lr": 0.01}
+    assert values["teacher"]["settings"] == {"lr": 0.01, "batch": 16}
     assert values["data"]["on_disk"] == {"pets": {"split": "pets.json"}}
     again = compose(values, [override.replace("0.5", "0.7")], "smoke")
     assert again["dpc"]["by_backbone"] == {"coop": {"weight": 0.7}}
@@ -297,7 +310,10 @@ def test_the_teachers_block_is_its_learners_with_its_own_keys(smoke):
         ({"settings": {"lr": 0}}, "teacher.settings.lr is 0; a number above 0 is expected"),
         ({"settings": 1}, "teacher.settings is 1; a block of keys is expected"),
         ({"backbone": "promptscr"}, "no prompt learner under backbones; did you mean promptsrc?"),
-        ({"backbone": "zero_shot"}, "teacher.backbone: 'zero_shot' is no prompt learner"),
+        (
+            {"backbone": "zero_shot", "settings": {}},
+            "teacher.backbone: 'zero_shot' is no prompt learner",
+        ),
     ],
 )
 def test_a_wrong_teacher_is_one_line(smoke, keys, words):

@@ -220,7 +220,7 @@ def test_what_it_refuses_is_one_line(student):
         (lambda: PromptKD.from_clip(student, PARAMS, generator), "got none"),
         (
             lambda: PromptKD.from_teacher(student, nothing, PromptKDParams(), generator),
-            "depth is 9 and the image tower has 4 layers",
+            "depth is 9 and this CLIP has 4 image layers",
         ),
         (
             lambda: PromptKD.from_teacher(

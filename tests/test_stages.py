@@ -251,9 +251,12 @@ def test_a_cell_that_the_grid_does_not_have_is_no_success(tree, capsys):
 def test_validation_shots_do_not_train(tree):
     """Other validation images give other rows, but the same prompts, out of the store."""
     trained = {name: data for name, data in contents().items() if "tune" in name}
-    write_params("data.val_shots=2")
+    before = artifacts.read(Path("results/features/shapes/seed1.safetensors")).tensors
+    write_params("data.val_shots=1")
     for stage in STAGES[1:]:
         assert run(stage) == 0
+    after = artifacts.read(Path("results/features/shapes/seed1.safetensors")).tensors
+    assert len(after["val.labels"]) < len(before["val.labels"])
     assert {name: data for name, data in contents().items() if "tune" in name} == trained
     records = [json.loads(p.read_text()) for p in Path("logs/timings").glob("*tune*.json")]
     assert records

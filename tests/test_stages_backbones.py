@@ -3,6 +3,8 @@
 import json
 import os
 import shutil
+import subprocess
+import sys
 from itertools import combinations
 from pathlib import Path
 
@@ -14,6 +16,7 @@ from dpc import artifacts
 from dpc.cli import main
 from dpc.params.load import description_for, preset
 from dpc.params.render import render
+from dpc.stages.features import items_of
 
 BACKBONES = ("coop", "maple", "promptsrc", "promptkd")
 ABLATED = ("coop", "maple")
@@ -120,10 +123,12 @@ def test_four_rungs_are_four_sets_of_prompts_and_rows(tree, backbone):
 
 
 def test_the_teacher_hands_on_every_class_and_training_image(tree):
-    teacher = artifacts.read(Path("results/teacher/shapes/features.safetensors"))
-    assert teacher.tensors["text.features"].shape == (6, 192)  # the larger CLIP's width
-    assert teacher.tensors["image.features"].shape == (24, 2, 192)
-    assert len(teacher.results["items"]["train"]) == 24
+    text = artifacts.read(Path("results/teacher/shapes/text.safetensors"))
+    assert text.tensors["text.features"].shape == (6, 192)  # the larger CLIP's width
+    assert len(text.results["classnames"]) == 6
+    images = artifacts.read(Path("results/teacher/shapes/images.safetensors"))
+    assert images.tensors["image.features"].shape == (24, 2, 192)
+    assert len(items_of(images, "image")) == 24
     student = read("results/tune/shapes/promptkd")
     assert student.tensors["projector.0.weight"].shape == (192, 128)
     assert set(student.results["history"]) == {"distillation"}
@@ -139,7 +144,7 @@ def test_released_reading_of_promptkd(tree):
     ]
     assert run("evaluate", "--out", "r", "--backbone", "promptkd", *released) == 0
     tuned, parallel = (read(f"r/{kind}/shapes/promptkd").tensors for kind in ("tune", "finetune"))
-    teacher = artifacts.read(Path("r/teacher/shapes/features.safetensors")).tensors
+    teacher = artifacts.read(Path("r/teacher/shapes/text.safetensors")).tensors
     assert np.array_equal(tuned["text.0"], teacher["text.prompts.0"])
     for name in ("text.0", "image.0", "projector.0.weight", "projector.1.running_mean"):
         assert not np.array_equal(tuned[name], parallel[name]), name
@@ -159,7 +164,7 @@ def test_without_a_teacher_a_student_says_which_command_makes_one(tree, capsys):
     shutil.rmtree("results/teacher")
     assert run("tune", "--backbone", "promptkd") == 1
     error = capsys.readouterr().err
-    assert "results/teacher/shapes/features.safetensors is missing; run `dpc teacher" in error
+    assert "results/teacher/shapes/text.safetensors is missing; run `dpc teacher" in error
 
 
 def test_cells_side_by_side_write_the_same_bytes(tree):
@@ -177,3 +182,53 @@ def test_what_fails_beside_others_is_one_line(tree, capfd):
     error = capfd.readouterr().err
     assert "seed1.safetensors is truncated" in error
     assert "Traceback" not in error
+
+
+def test_more_epochs_than_views_in_every_training(tree):
+    """Views repeat; the teacher has features of all that any of a student's trainings shows."""
+    longer = ["backbones.promptkd.epochs=1", "dpc.epochs=5", "data.views.count=3"]
+    longer += ["run.budget=[promptkd]"]
+    assert run("tune", "--out", "v", "--backbone", "promptkd", *longer) == 0
+    assert run("finetune", "--out", "v", "--backbone", "promptkd", *longer) == 0
+    images = artifacts.read(Path("v/teacher/shapes/images.safetensors"))
+    assert images.tensors["image.features"].shape[1] == 3
+    short, prolonged = (read(f"v/{kind}/shapes/promptkd").results for kind in ("tune", "budget"))
+    second = read("v/finetune/shapes/promptkd").results
+    assert prolonged["images_seen"] >= short["images_seen"] + second["images_seen"]
+    bound = short["images_seen"] + 5 * 12 * 2  # B·K pairs of the base classes' shots
+    assert prolonged["images_seen"] < bound + 24  # an epoch of the whole split above it, at most
+
+
+def test_a_scratch_tree_may_work_side_by_side(tree):
+    """Nothing of torch is in the process that forks: an earlier stage would leave threads."""
+    command = [sys.executable, "-c", "import sys; from dpc.cli import main; sys.exit(main())"]
+    arguments = ["tune", "-q", "--out", "x", "--jobs", "2", "--backbone", "coop"]
+    done = subprocess.run([*command, *arguments, "run.threads=2", "run.seeds=[1,2]"], timeout=120)
+    assert done.returncode == 0
+
+
+def test_rungs_in_a_scratch_tree_bring_what_they_stand_on(tree):
+    rungs = ["--part", "ablation", "--backbone", "coop", "dpc.weight=0.5"]
+    assert run("evaluate", "--out", "a", *rungs) == 0
+    assert read("a/evaluate/shapes/coop+we").results["omega_n"] == 0.5
+
+
+def test_a_backbone_without_a_teacher_trains_none(tree):
+    assert run("tune", "--out", "n", "--backbone", "coop", "backbones.coop.lr=0.1") == 0
+    assert not list(Path("n").glob("teacher/*/*.safetensors"))
+
+
+def test_negatives_from_the_whole_split_and_all_shots(tree):
+    wide = ["dpc.negatives.pool=train", "dpc.negatives.k=9", "data.shots=2"]
+    for backbone in BACKBONES:
+        assert run("finetune", "--out", "t", "--backbone", backbone, *wide) == 0, backbone
+    assert run("tune", "--out", "all", "--backbone", "maple", "data.shots=0") == 0
+
+
+def test_verify_names_what_is_left_of_a_larger_grid(tree, capsys):
+    assert run("slices") == 0
+    assert run("verify") == 0
+    extra = Path("results/tune/shapes/coop/seed7.safetensors")
+    shutil.copy(extra.with_name("seed1.safetensors"), extra)
+    assert run("verify") == 1
+    assert f"{extra}; delete" in capsys.readouterr().err

@@ -6,8 +6,9 @@ a path). Two digests stand in the file: ``content`` identifies what later stages
 covers everything, so that a file that was cut or edited is noticed when it is read.
 """
 
+import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -42,7 +43,11 @@ class Artifact:
             for name, value in self.tensors.items()
             if not prefixes or name.startswith(prefixes)
         }
-        return digest(_tensor_bytes(chosen) + b"\0" + canonical(self.results).encode())
+        hasher = hashlib.sha256()
+        for piece in _tensor_bytes(chosen):  # one after the other: tensors may be large
+            hasher.update(piece)
+        hasher.update(b"\0" + canonical(self.results).encode())
+        return hasher.hexdigest()
 
 
 def canonical(value: Any) -> str:
@@ -133,9 +138,11 @@ def _contiguous(tensors: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     return {name: np.asarray(tensors[name], order="C") for name in sorted(tensors)}
 
 
-def _tensor_bytes(tensors: Mapping[str, np.ndarray]) -> bytes:
-    parts = []
+def _tensor_bytes(tensors: Mapping[str, np.ndarray]) -> Iterator[bytes | memoryview]:
+    """What identifies tensors: of each its name, type and shape, then its bytes."""
+    between = b""
     for name, value in _contiguous(tensors).items():
-        parts.append(canonical([name, str(value.dtype), list(value.shape)]).encode())
-        parts.append(value.tobytes())
-    return b"\0".join(parts)
+        head = canonical([name, str(value.dtype), list(value.shape)]).encode()
+        yield between + head + b"\0"
+        yield value.reshape(-1).view(np.uint8).data
+        between = b"\0"

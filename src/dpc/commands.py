@@ -10,18 +10,19 @@ from dpc.errors import DpcError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from dpc.params.sections import Params
     from dpc.stages.layout import Layout
     from dpc.stages.runner import Job
 
 
 def run_stage(options: argparse.Namespace) -> None:
     """Run the chosen cells of one stage; in a scratch tree, all that they need first."""
-    from dpc.devices import device_kind
+    from dataclasses import replace
+
     from dpc.params.load import load
     from dpc.stages.layout import Layout
     from dpc.stages.plan import ORDER, Selection, jobs
-    from dpc.stages.runner import run
-    from dpc.stages.side_by_side import processors, run_all
+    from dpc.stages.side_by_side import run_all
 
     params = load(options.params, options.overrides)
     layout = _layout(options)
@@ -33,11 +34,15 @@ def run_stage(options: argparse.Namespace) -> None:
         shots=not getattr(options, "only_test", False),
         part=getattr(options, "part", ""),
     )
+    count = _beside_each_other(options.jobs, params)
+    needed = replace(chosen, part="", test=True, shots=True)  # rungs stand on the main cells
     if layout != Layout():  # a scratch tree may lack what this cell needs: make it, or take it
         dry = getattr(options, "dry_run", False)  # needs images alone, no training
         for earlier in ORDER[: ORDER.index("tune" if dry else options.stage)]:
-            for job in jobs(earlier, params, layout, chosen):
-                run(job)
+            run_all(_groups(list(jobs(earlier, params, layout, needed))), count)
+    if options.stage == "teacher":
+        for dataset in chosen.datasets or params.run.datasets:
+            layout.make_room_for_teacher(dataset)
     wanted = list(jobs(options.stage, params, layout, chosen))
     if not wanted and options.stage != "teacher":
         raise DpcError(f"{options.stage}: the grid of {options.params} has no such cell")
@@ -47,13 +52,28 @@ def run_stage(options: argparse.Namespace) -> None:
         for paragraph in plans(params, wanted):
             print(paragraph, flush=True)
         return
-    count = options.jobs
-    if count is None:  # fill the processor; a GPU belongs to one cell
-        busy = device_kind(params.clip.device) != "cpu"
-        count = 1 if busy else max(1, processors() // params.run.threads)
     run_all(_groups(wanted), count)
     for job in wanted if options.stage == "evaluate" else ():
         _say_row(job.outputs["row.safetensors"])
+
+
+def _beside_each_other(asked: int | None, params: "Params") -> int:
+    """Cells at a time; None fills the processor.
+
+    Raises:
+        DpcError: several for one GPU, whose driver does not survive a fork.
+    """
+    from dpc.devices import device_kind
+    from dpc.stages.side_by_side import processors
+
+    if device_kind(params.clip.device) == "cpu":
+        return asked or max(1, processors() // params.run.threads)
+    if asked is not None and asked > 1:
+        raise DpcError(
+            f"--jobs {asked} is for the CPU: a GPU belongs to one cell at a time; run several "
+            "commands, or Snakemake"
+        )
+    return 1
 
 
 def _groups(wanted: "Sequence[Job]") -> "list[list[Job]]":
@@ -173,7 +193,7 @@ def run_verify(options: argparse.Namespace) -> None:
     """Name every file that does not belong to params, inputs and code; none is success."""
     from dpc.params.load import load
     from dpc.stages.layout import Layout
-    from dpc.stages.plan import stale
+    from dpc.stages.plan import leftovers, stale
     from dpc.stages.report import files
     from dpc.stages.slices import outdated
 
@@ -187,6 +207,9 @@ def run_verify(options: argparse.Namespace) -> None:
         raise DpcError(
             f"stale: {', '.join(behind)}; run `snakemake --cores all all` or `dvc repro`"
         )
+    if others := leftovers(params, layout):
+        names = ", ".join(str(path) for path in others)
+        raise DpcError(f"of a seed, backbone or row that the grid no longer has: {names}; delete")
     print("every file of the tree belongs to params.yaml, its inputs and the code")
 
 

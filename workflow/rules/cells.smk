@@ -3,24 +3,32 @@
 
 
 def shots(wildcards):
-    """Training views of every seed."""
-    return expand("results/features/{dataset}/seed{seed}.safetensors", dataset=wildcards.dataset, seed=SEEDS)
+    """Training views of every seed, and the images that they are views of."""
+    found = expand("results/features/{dataset}/seed{seed}.safetensors", dataset=wildcards.dataset, seed=SEEDS)
+    return found + images(wildcards)
+
+
+def images(wildcards):
+    """A prepared data set, whose pixels are read where a backbone changes image features."""
+    folder = f"results/prepare/{wildcards.dataset}"
+    return [f"{folder}/manifest.json"] + [f"{folder}/images.zip"] * (wildcards.dataset in EMBEDDED)
 
 
 def taught(wildcards):
     """What a backbone that learns from a teacher reads of it."""
     if not traits(PARAMS, wildcards.backbone)["needs_teacher"]:
         return []
-    return f"results/teacher/{wildcards.dataset}/features.safetensors"
+    return expand("results/teacher/{dataset}/{part}.safetensors", dataset=wildcards.dataset, part=["text", "images"])
 
 
 rule teacher:
     input:
         "results/.params/teacher.json",
-        "results/prepare/{dataset}/manifest.json",
+        images,
     output:
         "results/teacher/{dataset}/tuned.safetensors",
-        "results/teacher/{dataset}/features.safetensors",
+        "results/teacher/{dataset}/text.safetensors",
+        "results/teacher/{dataset}/images.safetensors",
     log:
         "logs/teacher/{dataset}.log",
     threads: PARAMS.run.threads
@@ -142,6 +150,7 @@ rule evaluate_budget:
     input:
         "results/.params/evaluate.{backbone}+budget.json",
         "results/features/{dataset}/test.safetensors",
+        images,
         taught,
         expand("results/budget/{{dataset}}/{{backbone}}/seed{seed}.safetensors", seed=SEEDS),
     output:
@@ -160,6 +169,7 @@ rule evaluate_ablation:
     input:
         expand("results/.params/evaluate.{{backbone}}+{rung}.json", rung=RUNGS),
         "results/features/{dataset}/test.safetensors",
+        images,
         taught,
         expand("results/tune/{{dataset}}/{{backbone}}/seed{seed}.safetensors", seed=SEEDS),
         expand("results/finetune/{{dataset}}/{{backbone}}/seed{seed}.safetensors", seed=SEEDS),

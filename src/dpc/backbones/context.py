@@ -57,7 +57,7 @@ def noise(clip: Clip, length: int, width: int, generator: torch.Generator) -> Te
     return INIT_STD * torch.randn(length, width, generator=generator).to(clip.device)
 
 
-def start_linear(clip: Clip, inputs: int, outputs: int, generator: torch.Generator) -> nn.Linear:
+def start_linear(inputs: int, outputs: int, generator: torch.Generator) -> nn.Linear:
     """A Linear as PyTorch starts it, uniform within ±1/√inputs: the weight, then the bias."""
     # Its own constructor would draw from the global generator.
     linear = nn.utils.skip_init(nn.Linear, inputs, outputs)
@@ -65,7 +65,7 @@ def start_linear(clip: Clip, inputs: int, outputs: int, generator: torch.Generat
     with torch.no_grad():
         linear.weight.uniform_(-bound, bound, generator=generator)
         linear.bias.uniform_(-bound, bound, generator=generator)
-    return linear.to(clip.device)
+    return linear
 
 
 def check_depth(key: str, depth: int, **layers: int) -> None:

@@ -84,8 +84,8 @@ class MaPLe(Backbone):
         context, words = start_context(clip, params.init, params.length, generator)
         width = clip.text_width
         deep = [noise(clip, params.length, width, generator) for _ in range(params.depth - 1)]
-        first, deeper = (start_linear(clip, width, clip.image_width, generator) for _ in range(2))
-        return cls(context, deep, [first, *[deeper] * len(deep)], words)
+        first, deeper = (start_linear(width, clip.image_width, generator) for _ in range(2))
+        return cls(context, deep, [first, *[deeper] * len(deep)], words).to(clip.device)
 
     def prompts(self) -> Prompts:
         text = [self.context, *self.deep]

@@ -10,12 +10,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from dpc.backbones.base import Backbone, Prompts, Task, Teacher
+from dpc.backbones.context import check_depth, noise, start_linear
 from dpc.clip.model import Clip, logits
 from dpc.clip.views import Views
 from dpc.errors import DpcError
 from dpc.params.fields import param
-
-INIT_STD = 0.02
 
 
 @dataclass(frozen=True)
@@ -104,18 +103,14 @@ class PromptKD(Backbone):
             DpcError: more prompted layers than the tower has, or text prompts that are wanted and
                 that the teacher lacks.
         """
-        if params.depth > clip.image_layers:
-            raise DpcError(
-                f"promptkd.depth is {params.depth} and the image tower has {clip.image_layers} "
-                f"layers: take at most {clip.image_layers}"
-            )
+        check_depth("backbones.promptkd.depth", params.depth, image=clip.image_layers)
         if params.dual == "text" and not teacher.text_prompts:
             raise DpcError(
                 "promptkd.dual is 'text' and the teacher learned no text prompts: take 'image', "
                 "or a teacher that has them (promptsrc)"
             )
         size = (params.length, clip.image_width)
-        image = [INIT_STD * torch.randn(size, generator=generator) for _ in range(params.depth)]
+        image = [noise(clip, *size, generator) for _ in range(params.depth)]
         projector = make_projector(clip.embed_dim, teacher.text_features.shape[1], generator)
         text = teacher.text_prompts if params.dual == "text" else ()
         made = cls(image, projector, text, params.kd_weight, params.temperature)
@@ -182,15 +177,12 @@ class PromptKD(Backbone):
 
 
 def make_projector(width: int, out: int, generator: torch.Generator) -> nn.Sequential:
-    """Linear, BatchNorm, ReLU, Linear from (B, width) to (B, out): on features of one place these
-    are the 1×1 convolutions of the released code. Linear layers start as PyTorch has them,
-    U(−1/√fan_in, 1/√fan_in), each weight before its bias."""
-    first = nn.utils.skip_init(nn.Linear, width, out)
-    last = nn.utils.skip_init(nn.Linear, out, out)
-    for layer in (first, last):
-        bound = layer.in_features**-0.5
-        for tensor in (layer.weight, layer.bias):
-            nn.init.uniform_(tensor, -bound, bound, generator=generator)
+    """Linear, BatchNorm, ReLU, Linear from (B, width) to (B, out).
+
+    On features of one place these are the 1×1 convolutions of the released code.
+    """
+    first = start_linear(width, out, generator)
+    last = start_linear(out, out, generator)
     return nn.Sequential(first, nn.BatchNorm1d(out), nn.ReLU(), last)
 
 

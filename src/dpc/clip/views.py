@@ -35,9 +35,10 @@ class FrozenBank:
     Args:
         features: (N, V, d) features of V views of N images, not normalised.
         labels: (N,) classes.
+        teacher: (N, V', d_T) features of a teacher's, or None.
     """
 
-    def __init__(self, features: Tensor, labels: Tensor):
+    def __init__(self, features: Tensor, labels: Tensor, teacher: Tensor | None = None):
         if features.ndim != 3 or len(features) != len(labels) or features.shape[1] < 1:
             raise ValueError(
                 f"features are (images, views, d) and labels (images,), got "
@@ -45,9 +46,12 @@ class FrozenBank:
             )
         self.features = features
         self.labels = labels.to(torch.long)
+        self.teacher = teacher
 
     def views(self, indices: Tensor, view: int) -> Views:
-        return Views(frozen=self.features[indices, view % self.features.shape[1]])
+        view %= self.features.shape[1]
+        taught = None if self.teacher is None else self.teacher[indices, view]
+        return Views(frozen=self.features[indices, view], teacher=taught)
 
 
 def join(first: Views, second: Views, order: Tensor) -> Views:

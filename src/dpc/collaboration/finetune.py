@@ -124,8 +124,9 @@ class _Sampler:
         self.pool = Pool(pool.labels)
         self.indices = shuffled_batches(len(bank.labels), recipe.batch, seed)
         self.pairs = self.steps = 0
-        with torch.no_grad():  # P never changes: its text features are needed once
-            self.guide = self.tuned.text_features(task)  # (C, d)
+        if recipe.objective == "contrastive":
+            with torch.no_grad():  # P never changes: its text features are needed once
+                self.guide = self.tuned.text_features(task)  # (C, d)
 
     def _check_pool(self, labels: Tensor) -> None:
         counts = labels.cpu().bincount(minlength=len(self.task.classnames)).tolist()

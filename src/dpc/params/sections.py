@@ -229,7 +229,9 @@ class TeacherParams:
         1, "Seed of its few-shot draw and training: one teacher for all seeds.", ge=0, le=2**31 - 1
     )
     settings: dict[str, Any] = param(
-        dict, "Keys of the prompt learner's block that differ for the teacher: {lr: 0.005}."
+        lambda: {"lr": 0.005, "batch": 8},
+        "Keys of the prompt learner's block that differ for the teacher.",
+        source="PromptKD: PromptSRC on ViT-L/14",
     )
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from dpc.artifacts import Artifact
+from dpc.params.backbones import traits
 from dpc.params.sections import Params
 from dpc.stages.runner import Job
 
@@ -38,26 +38,24 @@ def plans(params: Params, jobs: list[Job]) -> Iterator[str]:
 
 def _plan(params: Params, job: Job) -> "Plan":
     from dpc.stages import estimate
+    from dpc.stages.features import items_of
     from dpc.stages.finetune import stage_two_recipe
     from dpc.stages.tune import prolonged, stage_one_recipe, start
 
     name, seed = job.cell["backbone"], job.cell["seed"]
     inputs = {role: entry.read() for role, entry in job.inputs.items() if role != "tuned"}
-    module, task = start(params, name, seed, inputs)
-    images = _images(inputs)
+    two = job.stage in ("finetune", "two_step")
+    unlabelled = traits(params, name)["transductive"] and not two
+    module, task = start(params, name, seed, inputs, unlabelled)
+    source, part = (inputs["taught"], "image") if unlabelled else (inputs["shots"], "train")
+    images = len(items_of(source, part))
     title = job.title.removesuffix(f" seed {seed}")
-    if job.stage in ("finetune", "two_step"):
+    if two:
         recipe = stage_two_recipe(params, name, job.stage == "two_step")
         own = params.dpc.by_backbone.get(name, {})
         place = f"dpc.by_backbone.{name}.batch" if "batch" in own else "dpc.batch"
         return estimate.finetuning(title, task, module, images, recipe, place)
     first = stage_one_recipe(params.backbones[name], params.optimizer)
     if job.stage == "budget":
-        first = prolonged(params, name, first, images, len(task.classnames))
+        first = prolonged(params, name, first, images, inputs["shots"])
     return estimate.tuning(title, task, module, images, first, f"backbones.{name}.batch")
-
-
-def _images(inputs: dict[str, Artifact]) -> int:
-    """Images of the training's bank: the shots, or the whole training split."""
-    source = inputs["shots"] if "shots" in inputs else inputs["teacher"]
-    return len(source.results["items"]["train"])

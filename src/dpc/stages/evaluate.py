@@ -54,7 +54,7 @@ def _inputs(
     if method.kind == "dpc":
         found["shots"] = shots_input(params, layout, dataset, seed, "val.")
     if traits(params, method.backbone)["needs_teacher"]:
-        found["teacher"] = teacher_input(params, layout, dataset, "text.")
+        found["teacher"] = teacher_input(params, layout, dataset)
     return found
 
 

@@ -1,5 +1,6 @@
 """`dpc features`: frozen CLIP features of the test images, and of each seed's training views."""
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -33,16 +34,14 @@ def test_job(params: Params, layout: Layout, dataset: str) -> Job:
         cut = halves(manifest.splits["train"])
         _warn_of_unknown_words(params, manifest)
         tensors: dict[str, np.ndarray] = {}
-        listed: dict[str, list] = {}
         for half, labels in (("base", cut.base), ("new", cut.new)):
             items = subset(manifest.splits["test"], labels)
             what = f"{dataset}: {half} test images"
             encoder = Encoder(params, layout, dataset, clip_for(params), what)
             tensors[f"{half}.features"] = encoder.plain(items)
             tensors[f"{half}.labels"] = labels_of(items)
-            listed[half] = [list(item) for item in items]
+            tensors[f"{half}.items"] = packed(items)
         results = {
-            "items": listed,
             "base": [manifest.classnames[label] for label in cut.base],
             "new": [manifest.classnames[label] for label in cut.new],
             "rule": manifest.rule,
@@ -79,18 +78,19 @@ def shots_job(params: Params, layout: Layout, dataset: str, seed: int) -> Job:
         what = f"{dataset} seed {seed}: training views"
         encoder = Encoder(params, layout, dataset, clip_for(params), what)
         tensors = {
+            "train.items": packed(train),
             "train.features": encoder.views(train, data.views.count),
             "train.labels": labels_of(train),
+            "val.items": packed(val),
             "val.features": encoder.plain(val),
             "val.labels": labels_of(val),
         }
-        listed = {"train": train, "val": val}
         if slices.pool_of_all(params):
-            listed["pool"] = subset(splits["train"], base)
-            tensors["pool.features"] = encoder.views(listed["pool"], data.views.count)
-            tensors["pool.labels"] = labels_of(listed["pool"])
+            pool = subset(splits["train"], base)
+            tensors["pool.items"] = packed(pool)
+            tensors["pool.features"] = encoder.views(pool, data.views.count)
+            tensors["pool.labels"] = labels_of(pool)
         results = {
-            "items": {part: [list(item) for item in items] for part, items in listed.items()},
             "classnames": [manifest.classnames[label] for label in base],
             "draw": digest(artifacts.canonical([list(item) for item in drawn.train])),
         }
@@ -156,6 +156,20 @@ class Encoder:
             return np.zeros((0, self._clip.embed_dim), np.float32)
         followed = iter(track(pixels, self._what, total, "images"))
         return encode_images(self._clip, batches(followed)).numpy()
+
+
+def packed(items: Sequence[Item]) -> "np.ndarray":
+    """(bytes,) uint8: which image each row of a part's tensors is about, as JSON; :func:`items_of`
+    reads it. A tensor, so that it counts for those alone who read the part."""
+    import numpy as np
+
+    text = artifacts.canonical([list(item) for item in items])
+    return np.frombuffer(text.encode(), dtype=np.uint8)
+
+
+def items_of(artifact: Artifact, part: str) -> list[Item]:
+    """The images that a part of an artefact's tensors belongs to, row by row."""
+    return [Item(*item) for item in json.loads(artifact.tensors[f"{part}.items"].tobytes())]
 
 
 def labels_of(items: Sequence[Item]) -> "np.ndarray":

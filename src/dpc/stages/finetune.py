@@ -9,7 +9,7 @@ from dpc.params.backbones import traits
 from dpc.params.load import require_dataset
 from dpc.params.sections import Params
 from dpc.stages import slices
-from dpc.stages.inputs import shots_input, teacher_input, tuned_input
+from dpc.stages.inputs import shots_input, taught_input, teacher_input, tuned_input
 from dpc.stages.layout import Layout
 from dpc.stages.runner import Input, Job, Made, device_of
 
@@ -35,9 +35,10 @@ def job(
         clip, shots = clip_for(params), inputs["shots"]
         tuned, task = start(params, backbone, inputs)
         recipe = stage_two_recipe(params, backbone, two_step)
-        with material(params, layout, dataset, clip, tuned, inputs.get("teacher")) as at_hand:
+        with material(params, layout, dataset, clip, tuned, inputs.get("taught")) as at_hand:
             bank = at_hand.labelled(shots)
-            pool = at_hand.labelled(shots, "pool") if pool_parts(params, backbone) else None
+            own_pool = pool_parts(params, backbone, two_step)
+            pool = at_hand.labelled(shots, "pool") if own_pool else None
             what = f"{dataset} {backbone}{'+ts' if two_step else '+dpc'} seed {seed}"
             made = parallel(task, tuned, bank, pool, recipe, seed, key, what)
             return {"parallel.safetensors": made}
@@ -46,7 +47,7 @@ def job(
         "two_step" if two_step else "finetune",
         {"dataset": dataset, "backbone": backbone, "seed": seed},
         slices.finetune(params, backbone, two_step),
-        stage_two_inputs(params, layout, dataset, backbone, seed),
+        stage_two_inputs(params, layout, dataset, backbone, seed, two_step),
         {"parallel.safetensors": layout.parallel(dataset, backbone, seed, two_step)},
         make,
         device_of(params),
@@ -54,16 +55,17 @@ def job(
 
 
 def stage_two_inputs(
-    params: Params, layout: Layout, dataset: str, backbone: str, seed: int
+    params: Params, layout: Layout, dataset: str, backbone: str, seed: int, two_step: bool
 ) -> dict[str, Input]:
     """The shots, P, and the teacher if the backbone needs one."""
-    parts = ("train.", *pool_parts(params, backbone))
+    parts = ("train.", *pool_parts(params, backbone, two_step))
     found = {
         "shots": shots_input(params, layout, dataset, seed, *parts),
         "tuned": tuned_input(params, layout, dataset, backbone, seed),
     }
     if traits(params, backbone)["needs_teacher"]:
         found["teacher"] = teacher_input(params, layout, dataset)
+        found["taught"] = taught_input(params, layout, dataset)
     return found
 
 
@@ -115,9 +117,11 @@ def parallel(
     return Artifact(arrays(found.state_dict()), results)
 
 
-def pool_parts(params: Params, backbone: str) -> tuple[str, ...]:
+def pool_parts(params: Params, backbone: str, two_step: bool) -> tuple[str, ...]:
     """Prefix of the tensors that negatives are drawn from, where those are not the shots."""
-    return ("pool.",) if params.stage_two(backbone).negatives.pool == "train" else ()
+    dpc = params.stage_two(backbone)
+    draws = dpc.objective == "contrastive" and not two_step
+    return ("pool.",) if draws and dpc.negatives.pool == "train" else ()
 
 
 def stage_two_recipe(params: Params, backbone: str, two_step: bool = False) -> "Finetuning":

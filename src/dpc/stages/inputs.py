@@ -25,14 +25,16 @@ def shots_input(params: Params, layout: Layout, dataset: str, seed: int, *parts:
     return Input(layout.shots(dataset, seed), slices.shots(params), remedy, parts)
 
 
-def teacher_input(params: Params, layout: Layout, dataset: str, *parts: str) -> Input:
-    """What students read of the teacher; ``parts`` as in :func:`shots_input`."""
-    return Input(
-        layout.teacher_features(dataset),
-        slices.teacher_features(params),
-        f"run `dpc teacher --dataset {dataset}`",
-        parts,
-    )
+def teacher_input(params: Params, layout: Layout, dataset: str) -> Input:
+    """The teacher's features of the classes as another stage's input."""
+    remedy = f"run `dpc teacher --dataset {dataset}`"
+    return Input(layout.teacher_text(dataset), slices.teacher_features(params), remedy)
+
+
+def taught_input(params: Params, layout: Layout, dataset: str) -> Input:
+    """The teacher's features of the training images as another stage's input."""
+    remedy = f"run `dpc teacher --dataset {dataset}`"
+    return Input(layout.teacher_images(dataset), slices.teacher_features(params), remedy)
 
 
 def tuned_teacher_input(params: Params, layout: Layout, dataset: str) -> Input:

@@ -50,9 +50,13 @@ class Layout:
         """The tuned prompts of the teacher."""
         return self.root / "teacher" / dataset / "tuned.safetensors"
 
-    def teacher_features(self, dataset: str) -> Path:
-        """What students read of the teacher: features of all classes and training images."""
-        return self.root / "teacher" / dataset / "features.safetensors"
+    def teacher_text(self, dataset: str) -> Path:
+        """The teacher's features of all classes."""
+        return self.root / "teacher" / dataset / "text.safetensors"
+
+    def teacher_images(self, dataset: str) -> Path:
+        """The teacher's features of the training images."""
+        return self.root / "teacher" / dataset / "images.safetensors"
 
     def parallel(self, dataset: str, backbone: str, seed: int, two_step: bool = False) -> Path:
         """The parallel prompt P'; with ``two_step``, the one of the ablation's first rung."""

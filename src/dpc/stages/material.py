@@ -11,7 +11,9 @@ from dpc.backbones.base import Backbone
 from dpc.clip.model import Clip
 from dpc.clip.views import Bank, FrozenBank
 from dpc.datasets.base import Item
+from dpc.errors import DpcError
 from dpc.params.sections import Params
+from dpc.stages.features import items_of
 from dpc.stages.layout import Layout
 from dpc.stages.pictures import Pictures, PixelBank
 from dpc.stages.states import tensors
@@ -22,35 +24,44 @@ class Material:
 
     Args:
         pictures: where pixels come from; None for a backbone that needs none.
-        teacher: what `dpc teacher` made, or None.
+        taught: the teacher's image features, or None.
         device: where features are kept.
     """
 
-    def __init__(self, pictures: Pictures | None, teacher: Artifact | None, device: torch.device):
-        self._pictures, self._teacher, self._device = pictures, teacher, device
+    def __init__(self, pictures: Pictures | None, taught: Artifact | None, device: torch.device):
+        self._pictures, self._taught, self._device = pictures, taught, device
 
     def labelled(self, shots: Artifact, part: str = "train") -> Bank:
         """Base classes' few-shot images ("train"), or those that negatives come from ("pool")."""
         found = tensors(shots, f"{part}.")
-        frozen = found["features"].to(self._device)
+        frozen, items = found["features"].to(self._device), items_of(shots, part)
+        teacher = self._features_of(items)
         if self._pictures is None:
-            return FrozenBank(frozen, found["labels"])
-        items = items_of(shots, part)
-        return PixelBank(self._pictures, items, found["labels"], frozen, self._taught(items))
+            return FrozenBank(frozen, found["labels"], teacher)
+        return PixelBank(self._pictures, items, found["labels"], frozen, teacher)
 
     def unlabelled(self) -> Bank:
-        """All training images of all classes, with the teacher's features; nobody reads labels."""
-        assert self._pictures is not None and self._teacher is not None
-        items = items_of(self._teacher, "train")
-        labels = torch.tensor([item.label for item in items])
-        return PixelBank(self._pictures, items, labels, None, self._taught(items))
+        """All training images of all classes, with the teacher's features; nobody reads labels.
 
-    def _taught(self, items: Sequence[Item]) -> Tensor | None:
-        if self._teacher is None:
+        Raises:
+            DpcError: a backbone that is no student with image prompts.
+        """
+        if self._pictures is None or self._taught is None:
+            raise DpcError(
+                "a transductive backbone prompts the image tower and learns from a teacher; this "
+                "one does not: set transductive to False in its class"
+            )
+        items = items_of(self._taught, "image")
+        labels = torch.tensor([item.label for item in items])
+        return PixelBank(self._pictures, items, labels, None, self._features_of(items))
+
+    def _features_of(self, items: Sequence[Item]) -> Tensor | None:
+        """(N, V', d_T) of the teacher; None without one."""
+        if self._taught is None:
             return None
-        place = {item.image: row for row, item in enumerate(items_of(self._teacher, "train"))}
+        place = {item.image: row for row, item in enumerate(items_of(self._taught, "image"))}
         rows = torch.tensor([place[item.image] for item in items])
-        return torch.from_numpy(self._teacher.tensors["image.features"])[rows].to(self._device)
+        return torch.from_numpy(self._taught.tensors["image.features"])[rows].to(self._device)
 
 
 @contextmanager
@@ -60,16 +71,11 @@ def material(
     dataset: str,
     clip: Clip,
     backbone: Backbone,
-    teacher: Artifact | None,
+    taught: Artifact | None,
 ) -> Iterator[Material]:
     """The material of ``backbone``; closes the images at the end."""
     if not backbone.needs_images:
-        yield Material(None, teacher, clip.device)
+        yield Material(None, taught, clip.device)
         return
     with Pictures(params, layout, dataset, clip) as pictures:
-        yield Material(pictures, teacher, clip.device)
-
-
-def items_of(artifact: Artifact, part: str) -> list[Item]:
-    """The images that a part of an artefact's tensors belongs to, row by row."""
-    return [Item(*item) for item in artifact.results["items"][part]]
+        yield Material(pictures, taught, clip.device)

@@ -13,9 +13,9 @@ from dpc.clip.views import Views
 from dpc.collaboration.weighting import mixed_backbone
 from dpc.params.sections import Params
 from dpc.stages.cells import Method
+from dpc.stages.features import items_of
 from dpc.stages.frozen import clip_for
 from dpc.stages.layout import Layout
-from dpc.stages.material import items_of
 from dpc.stages.pictures import Pictures, batches
 from dpc.stages.states import new_backbone, saved_backbone, teacher_of, tensors
 

@@ -8,7 +8,7 @@ from dpc import artifacts
 from dpc.errors import DpcError
 from dpc.files import sha256
 from dpc.params.sections import Params
-from dpc.stages import evaluate, features, finetune, prepare, teacher, tune
+from dpc.stages import evaluate, features, finetune, prepare, slices, teacher, tune
 from dpc.stages.cells import ZERO_SHOT, methods
 from dpc.stages.layout import Layout
 from dpc.stages.runner import Job, provenance_of
@@ -56,7 +56,8 @@ def jobs(stage: str, params: Params, layout: Layout, chosen: Selection) -> Itera
             if chosen.shots:
                 yield from (features.shots_job(params, layout, dataset, seed) for seed in seeds)
         elif stage == "teacher":
-            yield from teacher.jobs(params, layout, dataset)
+            if set(backbones) & set(slices.students(params)):
+                yield from teacher.jobs(params, layout, dataset)
         elif stage == "evaluate":
             yield from _evaluations(params, layout, dataset, chosen, backbones, seeds)
         else:
@@ -77,6 +78,20 @@ def stale(params: Params, layout: Layout) -> list[str]:
         for job in jobs(stage, params, layout, Selection())
         if not _fresh(job)
     ]
+
+
+def leftovers(params: Params, layout: Layout) -> list[Path]:
+    """Artefacts in the folders of the grid's data sets that no cell of it makes: of a seed or a
+    backbone that was taken out. The report ignores them; an engine that takes folders does not."""
+    made = {
+        path
+        for stage in ORDER
+        for job in jobs(stage, params, layout, Selection())
+        for path in job.outputs.values()
+    }
+    folders = [layout.root.glob(f"*/{dataset}") for dataset in params.run.datasets]
+    found = (path for each in folders for folder in each for path in folder.rglob("*"))
+    return sorted(path for path in found if path.is_file() and path not in made)
 
 
 def _fresh(job: Job) -> bool:

@@ -19,13 +19,14 @@ def processors() -> int:
 def run_all(groups: Sequence[Sequence[Job]], processes: int = 1) -> None:
     """Run every group, the jobs of a group one after the other.
 
-    Processes are forked before torch is imported, so that each imports it once, for all of the
-    cells that it takes; results do not depend on which process made them.
+    With more than one process this one stays free of torch: children that are forked from it
+    import torch once, for all of the cells that they take, and a fork of its threads would hang.
+    Results do not depend on which process made them.
 
     Raises:
         DpcError: what a cell refused; cells that run beside it are finished first.
     """
-    if min(processes, len(groups)) <= 1 or not hasattr(os, "fork"):
+    if processes <= 1 or not hasattr(os, "fork"):
         for group in groups:
             for job in group:
                 run(job)

@@ -109,8 +109,8 @@ def shots(params: Params) -> Slice:
 
 def teacher(params: Params) -> Slice:
     """The teacher's prompts: its CLIP, its block, the draw, the views that its epochs show."""
-    block = params.teacher_block()
-    values = _drawn(params) | {
+    block, drawn = params.teacher_block(), _drawn(params)
+    values = {key: drawn[key] for key in ("shots", "views")} | {
         "backbone": block,
         "seed": params.teacher.seed,
         "template": params.backbones["zero_shot"]["template"],
@@ -143,14 +143,13 @@ def students(params: Params) -> list[str]:
 
 
 def student_views(params: Params) -> int:
-    """Views of each training image that some student is shown, in either stage."""
+    """Views of each training image that some student is shown, in whichever of its trainings."""
+    count = params.data.views.count
     longest = 1
     for name in students(params):
-        stage_two = params.stage_two(name)
-        longest = max(longest, params.backbones[name]["epochs"])
-        if stage_two.keep_losses:
-            longest = max(longest, stage_two.epochs)
-    return min(longest, params.data.views.count)
+        epochs = [params.backbones[name]["epochs"], params.stage_two(name).epochs]
+        longest = max(longest, count if name in params.run.budget else 1, *epochs)
+    return min(longest, count)
 
 
 def tune(params: Params, backbone: str) -> Slice:
@@ -181,6 +180,7 @@ def finetune(params: Params, backbone: str, two_step: bool = False) -> Slice:
     values = {key: value for key, value in dpc.items() if key not in inference}
     if two_step:
         values["objective"] = "cross_entropy"
+        del values["negatives"]  # it draws none
     return _computed(
         params,
         _training(params, backbone) | {"dpc": values},
@@ -194,9 +194,9 @@ def evaluate(params: Params, method: Method) -> Slice:
     values = _backbone(params, method.backbone)
     if method.has_parallel:
         dpc = asdict(params.stage_two(method.backbone))
-        read = ["weight", "weight_new", "inference", "parametrization"]
-        read += ["couplings", "keep_losses", "regularize"]
+        read = ["inference", "parametrization", "couplings", "keep_losses", "regularize"]
         values |= {"dpc": {key: dpc[key] for key in [*read, *_curves(method)]}}
+        values["weights"] = list(method.weights(params.stage_two(method.backbone)))
     return _computed(
         params, values, "dpc.stages.evaluate", backbone_module(params, method.backbone)
     )
@@ -252,7 +252,10 @@ def _backbone(params: Params, backbone: str) -> dict[str, Any]:
 
 
 def _training(params: Params, backbone: str) -> dict[str, Any]:
-    return _backbone(params, backbone) | {"optimizer": asdict(params.optimizer)}
+    found = _backbone(params, backbone) | {"optimizer": asdict(params.optimizer)}
+    if traits(params, backbone)["transductive"]:
+        found["views"] = _drawn(params)["views"]  # of images that are in no few-shot set
+    return found
 
 
 def clip_spec(params: Params) -> ClipSpec:

@@ -20,12 +20,10 @@ if TYPE_CHECKING:
 
 
 def jobs(params: Params, layout: Layout, dataset: str) -> Iterator[Job]:
-    """Tune the teacher, then make its features; nothing where no backbone needs them."""
+    """Tune the teacher, then make its features."""
     require_dataset(params, dataset)
-    layout.make_room_for_teacher(dataset)
-    if slices.students(params):
-        yield _tune(params, layout, dataset)
-        yield _features(params, layout, dataset)
+    yield _tune(params, layout, dataset)
+    yield _features(params, layout, dataset)
 
 
 def _tune(params: Params, layout: Layout, dataset: str) -> Job:
@@ -72,6 +70,7 @@ def _features(params: Params, layout: Layout, dataset: str) -> Job:
         import torch
 
         from dpc.backbones.base import make_task
+        from dpc.stages.features import packed
         from dpc.stages.frozen import teacher_clip_for
         from dpc.stages.states import arrays, new_teacher, restored
 
@@ -91,10 +90,11 @@ def _features(params: Params, layout: Layout, dataset: str) -> Job:
             }
             prompts = enumerate(module.prompts().text)
             text |= {f"text.prompts.{layer}": prompt for layer, prompt in prompts}
-            images = _image_features(params, layout, dataset, module, items)
-        results = {"classnames": names, "items": {"train": [list(item) for item in items]}}
+            features = _image_features(params, layout, dataset, module, items)
+        images = {"image.features": features, "image.items": packed(items)}
         return {
-            "features.safetensors": Artifact(arrays(text) | {"image.features": images}, results)
+            "text.safetensors": Artifact(arrays(text), {"classnames": names}),
+            "images.safetensors": Artifact(images),
         }
 
     return Job(
@@ -105,7 +105,10 @@ def _features(params: Params, layout: Layout, dataset: str) -> Job:
             "manifest": manifest_input(params, layout, dataset),
             "tuned": tuned_teacher_input(params, layout, dataset),
         },
-        {"features.safetensors": layout.teacher_features(dataset)},
+        {
+            "text.safetensors": layout.teacher_text(dataset),
+            "images.safetensors": layout.teacher_images(dataset),
+        },
         make,
         device_of(params),
     )

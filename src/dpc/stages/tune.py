@@ -11,7 +11,7 @@ from dpc.params.backbones import traits
 from dpc.params.load import require_dataset
 from dpc.params.sections import Optimizer, Params
 from dpc.stages import slices
-from dpc.stages.inputs import shots_input, teacher_input
+from dpc.stages.inputs import shots_input, taught_input, teacher_input
 from dpc.stages.layout import Layout
 from dpc.stages.runner import Input, Job, Made, device_of
 
@@ -36,14 +36,13 @@ def job(
         from dpc.stages.material import material
 
         clip = clip_for(params)
-        module, task = start(params, backbone, seed, inputs)
+        unlabelled = traits(params, backbone)["transductive"]
+        module, task = start(params, backbone, seed, inputs, unlabelled)
         recipe = stage_one_recipe(params.backbones[backbone], params.optimizer)
-        with material(params, layout, dataset, clip, module, inputs.get("teacher")) as at_hand:
-            shots = inputs.get("shots")
-            bank = at_hand.unlabelled() if shots is None else at_hand.labelled(shots)
+        with material(params, layout, dataset, clip, module, inputs.get("taught")) as at_hand:
+            bank = at_hand.unlabelled() if unlabelled else at_hand.labelled(inputs["shots"])
             if budget:
-                images, classes = len(bank.labels), len(task.classnames)
-                recipe = prolonged(params, backbone, recipe, images, classes)
+                recipe = prolonged(params, backbone, recipe, len(bank.labels), inputs["shots"])
             what = f"{dataset} {backbone} seed {seed}"
             return {"tuned.safetensors": tuned(task, module, bank, recipe, seed, key, what)}
 
@@ -53,7 +52,7 @@ def job(
         stage,
         {"dataset": dataset, "backbone": backbone, "seed": seed},
         read,
-        stage_one_inputs(params, layout, dataset, backbone, seed),
+        stage_one_inputs(params, layout, dataset, backbone, seed, budget),
         {"tuned.safetensors": layout.tuned(dataset, backbone, seed, budget)},
         make,
         device_of(params),
@@ -61,28 +60,35 @@ def job(
 
 
 def stage_one_inputs(
-    params: Params, layout: Layout, dataset: str, backbone: str, seed: int
+    params: Params, layout: Layout, dataset: str, backbone: str, seed: int, budget: bool
 ) -> dict[str, Input]:
-    """The shots, unless a backbone is transductive; the teacher, if it needs one."""
-    found = {}
-    if not traits(params, backbone)["transductive"]:
+    """The shots, unless a backbone is transductive (stage two's length follows from them in any
+    case); the teacher, if it needs one."""
+    found, described = {}, traits(params, backbone)
+    if budget or not described["transductive"]:
         found["shots"] = shots_input(params, layout, dataset, seed, "train.")
-    if traits(params, backbone)["needs_teacher"]:
+    if described["needs_teacher"]:
         found["teacher"] = teacher_input(params, layout, dataset)
+        found["taught"] = taught_input(params, layout, dataset)
     return found
 
 
 def start(
-    params: Params, backbone: str, seed: int, inputs: Mapping[str, Artifact]
+    params: Params,
+    backbone: str,
+    seed: int,
+    inputs: Mapping[str, Artifact],
+    unlabelled: bool = False,
 ) -> tuple["Backbone", "Task"]:
-    """The backbone before stage one, and the classes that it learns to tell apart."""
+    """The backbone before stage one, and the classes that it learns to tell apart: the base ones,
+    or all of them where it learns from ``unlabelled`` images."""
     from dpc.backbones.base import make_task
     from dpc.stages.frozen import clip_for
     from dpc.stages.states import new_backbone, teacher_of
 
-    clip, teacher = clip_for(params), inputs.get("teacher")
-    names = inputs["shots" if "shots" in inputs else "teacher"].results["classnames"]
-    taught = teacher_of(params, teacher, slice(len(names)))
+    clip = clip_for(params)
+    names = inputs["teacher" if unlabelled else "shots"].results["classnames"]
+    taught = teacher_of(params, inputs.get("teacher"), slice(len(names)))
     module = new_backbone(params, backbone, clip, seed, taught).to(clip.device)
     template = params.backbones["zero_shot"]["template"]
     return module, make_task(clip, module, names, template, taught)
@@ -142,18 +148,18 @@ def averaging_of(block: Mapping[str, Any]) -> tuple[float, float] | None:
 
 
 def prolonged(
-    params: Params, backbone: str, recipe: "Recipe", images: int, classes: int
+    params: Params, backbone: str, recipe: "Recipe", images: int, shots: Artifact
 ) -> "Recipe":
-    """``recipe`` with epochs enough to see at least the images of both stages.
+    """``recipe``, which sees ``images``, with epochs enough to see at least those of both stages.
 
     Stage two sees at most B·K images a step (K cut to the number of classes); what a batch drops
     because a class is in it already is not taken off, so the prolonged run is not the shorter one.
     """
     from dpc.training import items_an_epoch
 
-    dpc = params.stage_two(backbone)
+    dpc, classes = params.stage_two(backbone), len(shots.results["classnames"])
     pairs = min(dpc.negatives.k, classes) if dpc.objective == "contrastive" else 1
     first = recipe.epochs * items_an_epoch(images, recipe.batch)
-    second = dpc.epochs * items_an_epoch(images, dpc.batch) * pairs
+    second = dpc.epochs * items_an_epoch(len(shots.tensors["train.labels"]), dpc.batch) * pairs
     epochs = math.ceil((first + second) / items_an_epoch(images, recipe.batch))
     return dataclasses.replace(recipe, epochs=epochs)
