@@ -168,6 +168,9 @@ class Clip:
     def encode_image(self, images: Tensor, prompts: Sequence[Tensor] = ()) -> Tensor:
         """Image features (B, d), not normalised.
 
+        With ``shortcuts`` prompted blocks take one large projection, and the last block computes
+        the class token alone, since nothing else of it is read.
+
         Args:
             images: (B, 3, H, W), prepared with this CLIP's mean and std.
             prompts: prompts[0] (n, d_v) stands behind the patches, after the positional
@@ -178,7 +181,7 @@ class Clip:
             ValueError: a prompt that does not fit the tower.
         """
         with self._precision():
-            return self._image.encode(images.to(self.device), prompts).float()
+            return self._image.encode(images.to(self.device), prompts, self.shortcuts).float()
 
     def _precision(self) -> contextlib.AbstractContextManager:
         if self.precision == "bf16":

@@ -1,4 +1,7 @@
-"""The first tokens that all sentences share, sent through a causal text tower once.
+"""Blocks of the towers with less work and the same result.
+
+The first tokens that all sentences share go through a causal text tower once (below); blocks of
+the image tower take one large projection, and the last one computes the one token that is read.
 
 Under a causal mask a position depends on the positions up to it alone. Where all C sentences
 start with the same p tokens, those p positions therefore have the same hidden states, keys and
@@ -78,6 +81,21 @@ def run_alone(block: ResidualAttentionBlock, x: Tensor) -> Tensor:
     qkv = F.linear(inputs, layer.in_proj_weight, layer.in_proj_bias)
     query, key, value = qkv.split(x.shape[-1], -1)
     x = x + block.ls_1(layer.out_proj(_attend(query, key, value, layer.num_heads, None)))
+    return x + block.ls_2(block.mlp(block.ln_2(x)))
+
+
+def run_for_first(block: ResidualAttentionBlock, x: Tensor) -> Tensor:
+    """The first token of ``x`` (N, T, d) behind ``block``, as :func:`run_alone`: (N, 1, d).
+
+    It sees all tokens; what they would become is not computed. For a tower's last block, of which
+    the class token alone is read.
+    """
+    layer, inputs, width = block.attn, block.ln_1(x), x.shape[-1]
+    weight, bias = layer.in_proj_weight, layer.in_proj_bias
+    query = F.linear(inputs[:, :1], weight[:width], None if bias is None else bias[:width])
+    rest = F.linear(inputs, weight[width:], None if bias is None else bias[width:])
+    key, value = rest.split(width, -1)
+    x = x[:, :1] + block.ls_1(layer.out_proj(_attend(query, key, value, layer.num_heads, None)))
     return x + block.ls_2(block.mlp(block.ln_2(x)))
 
 

@@ -8,7 +8,7 @@ from open_clip.model import CLIP
 from open_clip.transformer import TextTransformer, VisionTransformer
 from torch import Tensor, nn
 
-from dpc.clip.prefix import find_prefix, is_known, run_alone
+from dpc.clip.prefix import find_prefix, is_known, run_alone, run_for_first
 from dpc.errors import DpcError
 
 RunBlock = Callable[[Any, Tensor], Tensor]  # block, (N, T, d) -> (N, T, d)
@@ -105,7 +105,7 @@ class ImageTower:
     def blocks(self) -> nn.ModuleList:
         return self._vit().transformer.resblocks
 
-    def encode(self, images: Tensor, prompts: Sequence[Tensor]) -> Tensor:
+    def encode(self, images: Tensor, prompts: Sequence[Tensor], cut: bool) -> Tensor:
         """Features (B, d) of ``images`` (B, 3, H, W); see ``Clip.encode_image``."""
         if not prompts:
             return self.model.encode_image(images)
@@ -119,8 +119,12 @@ class ImageTower:
         for layer, block in enumerate(self.blocks):
             if 0 < layer < len(prompts):
                 x = overwrite(x, prompts[layer], start=x.shape[1] - len(prompts[layer]))
-            known = is_known(block)
-            x = run_alone(block, x) if known else _run(block, x, vit.transformer.batch_first, None)
+            if not cut or not is_known(block):
+                x = _run(block, x, vit.transformer.batch_first, None)
+            elif layer + 1 < len(self.blocks):
+                x = run_alone(block, x)
+            else:  # the class token alone is read
+                x = run_for_first(block, x)
         x = vit.ln_post(x[:, 0])
         return x if vit.proj is None else x @ vit.proj
 

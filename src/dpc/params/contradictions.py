@@ -88,8 +88,8 @@ def _grid(params: Params) -> list[str]:
             if name not in run.backbones:
                 found.append(f"run.{key}: {name!r} is not in run.backbones")
     for name in run.backbones:
-        known = name in params.backbones and traits(params, name)["transductive"]
-        if known and not _needs_teacher(params, name):
+        unlabelled = name in params.backbones and traits(params, name)["transductive"]
+        if unlabelled and not _needs_teacher(params, name):
             found.append(
                 f"run.backbones: {name!r} is transductive and has no teacher to learn from; "
                 "its class says needs_teacher = True, or transductive = False"
