@@ -10,8 +10,7 @@ def shots(wildcards):
 
 def images(wildcards):
     """A prepared data set, whose pixels are read where a backbone changes image features."""
-    folder = f"results/prepare/{wildcards.dataset}"
-    return [f"{folder}/manifest.json"] + [f"{folder}/images.zip"] * (wildcards.dataset in EMBEDDED)
+    return [f"results/prepare/{wildcards.dataset}/manifest.json"]
 
 
 def taught(wildcards):
