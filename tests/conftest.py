@@ -3,6 +3,7 @@
 import golden_data
 import pytest
 import torch
+from tree import Tree, made_once
 
 torch.set_num_threads(1)
 
@@ -22,6 +23,26 @@ def slow_student():
 @pytest.fixture()
 def generator():
     return torch.Generator().manual_seed(20250101)
+
+
+@pytest.fixture(scope="session")
+def built(tmp_path_factory) -> Tree:
+    """A tree that Snakemake built; all workers share it, so work in a copy."""
+    base = tmp_path_factory.getbasetemp()
+    return Tree.at(made_once(base, "built", lambda root: Tree(root).snakemake()))
+
+
+@pytest.fixture(scope="session")
+def settled(built, tmp_path_factory) -> Tree:
+    """The same tree, of which DVC knows as well: it took all from the store. Work in a copy."""
+
+    def settle(root):
+        tree = built.copy(root)
+        ran, worked = tree.build("dvc")
+        assert ran and worked == set()
+        assert tree.results() == built.results()
+
+    return Tree.at(made_once(tmp_path_factory.getbasetemp(), "settled", settle))
 
 
 def pytest_terminal_summary(terminalreporter, config):

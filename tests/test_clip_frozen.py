@@ -48,6 +48,7 @@ CUDA = pytest.param(
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("own", [None, ":16:8"])
 @pytest.mark.parametrize("device", ["cpu", CUDA])
 def test_both_stages_repeat_to_the_bit(tmp_path, device, own):

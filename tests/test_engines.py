@@ -3,7 +3,6 @@
 import json
 import os
 import re
-import shutil
 import signal
 import subprocess
 import time
@@ -11,7 +10,7 @@ import time
 import pytest
 from drawings import OVERRIDES, write_dataset
 from PIL import Image
-from tree import Tree
+from tree import Tree, made_once
 
 pytestmark = pytest.mark.engine
 
@@ -26,19 +25,16 @@ def contrastive_loss(*arguments):
 CELLS = {"tune", "budget", "finetune", "evaluate", "evaluate_budget"}
 
 
-@pytest.fixture(scope="module")
-def built(tmp_path_factory) -> Tree:
-    """A tree that Snakemake built, not to be edited."""
-    tree = Tree(tmp_path_factory.mktemp("built") / "tree")
-    tree.snakemake()
-    return tree
+@pytest.fixture(scope="session")
+def drawn(tmp_path_factory) -> Tree:
+    """A tree with a dataset on disk, built by Snakemake; work in a copy."""
 
+    def make(root):
+        tree = Tree(root, *OVERRIDES)
+        write_dataset(root)
+        tree.snakemake()
 
-def copy_of(tree: Tree, root) -> Tree:
-    shutil.copytree(tree.root, root, symlinks=True)
-    copied = object.__new__(Tree)
-    copied.root = root
-    return copied
+    return Tree.at(made_once(tmp_path_factory.getbasetemp(), "drawn", make))
 
 
 def test_snakemake_and_dvc_write_the_same_bytes(tmp_path):
@@ -66,16 +62,12 @@ def test_snakemake_and_dvc_write_the_same_bytes(tmp_path):
     assert all("promptkd" in title or title.startswith("teacher") for title in worked)
 
 
-def test_a_second_run_does_nothing(built):
-    assert "Nothing to be done" in built.snakemake().stderr
+def test_a_second_run_does_nothing(built, tmp_path):
+    assert "Nothing to be done" in built.copy(tmp_path / "tree").snakemake().stderr
 
 
-def test_dvc_after_snakemake_trains_nothing_and_snakemake_after_that_neither(built, tmp_path):
-    tree = copy_of(built, tmp_path / "tree")
-    before = tree.results()
-    _, worked = tree.build("dvc")
-    assert worked == set()
-    assert tree.results() == before
+def test_dvc_after_snakemake_trains_nothing_and_snakemake_after_that_neither(settled, tmp_path):
+    tree = settled.copy(tmp_path / "tree")
     again = tree.dvc().stdout
     assert "slices: everything is up to date" in again
     assert again.count("Running stage") == 1  # the look at params, code and data
@@ -83,23 +75,23 @@ def test_dvc_after_snakemake_trains_nothing_and_snakemake_after_that_neither(bui
 
 
 def test_committing_a_verified_snakemake_tree_brings_dvc_up_to_date(built, tmp_path):
-    tree = copy_of(built, tmp_path / "tree")
+    tree = built.copy(tmp_path / "tree")
     tree.run("dpc", "verify")
     tree.run("dvc", "commit", "-f")
     ran, worked = tree.build("dvc")
     assert (ran, worked) == (set(), set())
 
 
+def after(tree: Tree, engine: str, expected: set[str], what: str) -> set[str]:
+    """Build, see that only the expected stages ran, and tell what was worked out."""
+    ran, worked = tree.build(engine)
+    assert ran == expected, what
+    return worked
+
+
 @pytest.mark.parametrize(("engine", "other"), [("snakemake", "dvc"), ("dvc", "snakemake")])
-def test_an_edit_reruns_what_reads_it_and_nothing_else(built, tmp_path, engine, other):
-    tree = copy_of(built, tmp_path / "tree")
-    tree.build("dvc")
-
-    def after(expected: set[str], what: str) -> set[str]:
-        ran, worked = tree.build(engine)
-        assert ran == expected, what
-        return worked
-
+def test_an_edited_number_reruns_what_reads_it_and_nothing_else(settled, tmp_path, engine, other):
+    tree = settled.copy(tmp_path / "tree")
     for path in (
         "params.yaml",
         "src/dpc/training.py",
@@ -109,17 +101,17 @@ def test_an_edit_reruns_what_reads_it_and_nothing_else(built, tmp_path, engine, 
         "results/prepare/icons-bootstrap/images.zip",
     ):
         os.utime(tree.root / path)
-    assert after(set(), "touched files") == set()
+    assert after(tree, engine, set(), "touched files") == set()
 
     tree.append("README.md", "words\n")
-    assert after(set(), "a page of documentation") == set()
+    assert after(tree, engine, set(), "a page of documentation") == set()
 
     tree.edit("  weight: 0.2", "  weight: 0.3")
-    worked = after({"evaluate", "report"}, "dpc.weight")
+    worked = after(tree, engine, {"evaluate", "report"}, "dpc.weight")
     assert worked == {f"evaluate icons-bootstrap coop+dpc seed {seed}" for seed in (1, 2)}
 
     tree.edit("    lr: 0.004", "    lr: 0.01")
-    worked = after(CELLS | {"report"}, "backbones.coop.lr")
+    worked = after(tree, engine, CELLS | {"report"}, "backbones.coop.lr")
     assert not any("zero_shot" in title or "features" in title for title in worked)
 
     # The other engine sees a tree that is right, and says so without training.
@@ -132,13 +124,17 @@ def test_an_edit_reruns_what_reads_it_and_nothing_else(built, tmp_path, engine, 
     assert worked == set()
     assert ran == (CELLS | {"report"} if engine == "snakemake" else set())  # DVC's own cache
 
+
+@pytest.mark.parametrize("engine", ["snakemake", "dvc"])
+def test_edited_code_reruns_what_uses_it_and_nothing_else(settled, tmp_path, engine):
+    tree = settled.copy(tmp_path / "tree")
     tree.append("src/dpc/report/words.py", "\n# a note\n")
-    after({"report"}, "code of the report")
+    after(tree, engine, {"report"}, "code of the report")
     tree.append("src/dpc/report/page.html.j2", "<!-- a note -->\n")
-    after({"report"}, "the page's template")
+    after(tree, engine, {"report"}, "the page's template")
 
     tree.append("src/dpc/collaboration/loss.py", HEAVIER_LOSS)
-    worked = after({"finetune", "evaluate", "report"}, "code of the loss")
+    worked = after(tree, engine, {"finetune", "evaluate", "report"}, "code of the loss")
     assert {title.split()[0] for title in worked} == {"finetune", "evaluate"}
     assert not any(title.startswith("evaluate icons-bootstrap coop seed") for title in worked)
 
@@ -146,16 +142,21 @@ def test_an_edit_reruns_what_reads_it_and_nothing_else(built, tmp_path, engine, 
     worked = tree.build(engine)[1]
     assert {title.split()[0] for title in worked} == {"finetune"}  # same numbers: nothing to test
 
+
+@pytest.mark.parametrize("engine", ["snakemake", "dvc"])
+def test_a_seed_or_a_dataset_more_or_less(settled, tmp_path, engine):
+    tree = settled.copy(tmp_path / "tree")
     tree.edit("  - 1\n  - 2\n", "  - 1\n  - 2\n  - 3\n")
     worked = tree.build(engine)[1]
     assert worked
     assert all(title.endswith("seed 3") for title in worked)
 
-    tree.edit("  - 1\n  - 2\n  - 3\n", "  - 1\n  - 2\n")
+    tree.edit("  - 1\n  - 2\n  - 3\n", "  - 2\n  - 3\n")
     ran, worked = tree.build(engine)
     assert worked == set()
-    if engine == "snakemake":  # DVC's outputs are folders with all seeds, out of the store again
-        assert ran == {"report"}
+    # Seeds share a stage: to DVC it is another one, and its two seeds come out of the store.
+    seeded = CELLS | {"features", "evaluate_zero_shot", "report"}
+    assert ran == ({"report"} if engine == "snakemake" else seeded)
 
     tree.edit("  - icons-bootstrap\n", "  - icons-bootstrap\n  - icons-remix\n")
     worked = tree.build(engine)[1]
@@ -163,9 +164,10 @@ def test_an_edit_reruns_what_reads_it_and_nothing_else(built, tmp_path, engine, 
     assert all("icons-remix" in title for title in worked)
 
     tree.edit("  - icons-remix\n", "")
-    assert after({"report"}, "a dataset less") == set()
+    assert after(tree, engine, {"report"}, "a dataset less") == set()
     rows = json.loads((tree.root / "results/metrics.json").read_text())["rows"]
     assert {row["dataset"] for row in rows} == {"icons-bootstrap"}
+    assert {row["seed"] for row in rows} == {None, 2, 3}
 
 
 @pytest.mark.parametrize("engine", ["snakemake", "dvc"])
@@ -199,7 +201,7 @@ def test_killed_in_the_middle_it_goes_on_to_the_same_bytes(built, tmp_path, engi
 
 @pytest.mark.parametrize("engine", ["snakemake", "dvc"])
 def test_wrong_params_stop_both_engines_with_our_lines(built, tmp_path, engine):
-    tree = copy_of(built, tmp_path / "tree")
+    tree = built.copy(tmp_path / "tree")
     tree.edit("  weight: 0.2", "  weight: 1.5")
     tree.edit("  inference: mixed", "  inferense: mixed")
     done = tree.snakemake(check=False) if engine == "snakemake" else tree.dvc(check=False)
@@ -211,10 +213,9 @@ def test_wrong_params_stop_both_engines_with_our_lines(built, tmp_path, engine):
 
 
 @pytest.mark.parametrize("engine", ["snakemake", "dvc"])
-def test_a_changed_image_is_seen_and_a_missing_one_is_named(tmp_path, engine):
-    tree = Tree(tmp_path / "tree", *OVERRIDES)
-    write_dataset(tree.root)
-    tree.build(engine)
+def test_a_changed_image_is_seen_and_a_missing_one_is_named(drawn, tmp_path, engine):
+    tree = drawn.copy(tmp_path / "tree")
+    assert tree.build(engine)[1] == set()
     image = tree.root / "data/shapes/images/house/6.png"  # a test image: nothing is trained anew
     Image.new("RGB", (64, 64), "grey").save(image)
     worked = tree.build(engine)[1]
@@ -228,9 +229,8 @@ def test_a_changed_image_is_seen_and_a_missing_one_is_named(tmp_path, engine):
 
 
 def test_two_runs_in_one_tree_do_not_collide(built, tmp_path):
-    tree = copy_of(built, tmp_path / "tree")
-    change = ("--from", "params.yaml", "--out", "params.yaml", "backbones.coop.epochs=40")
-    tree.run("dpc", "params", *change)
+    tree = built.copy(tmp_path / "tree")
+    tree.edit("\n  epochs: 2\n", "\n  epochs: 40\n")  # of stage two
     first = subprocess.Popen(
         ["snakemake", "--cores", "1", "all"],
         cwd=tree.root,
@@ -249,9 +249,8 @@ def test_two_runs_in_one_tree_do_not_collide(built, tmp_path):
     tree.run("dpc", "verify")
 
 
-def test_dvc_experiments_show_as_rows(built, tmp_path):
-    tree = copy_of(built, tmp_path / "tree")
-    tree.dvc()
+def test_dvc_experiments_show_as_rows(settled, tmp_path):
+    tree = settled.copy(tmp_path / "tree")
     tree.run("git", "add", "-A")
     tree.run("git", "commit", "-qm", "results")
     tree.run("dvc", "exp", "run", "-n", "heavier", "-S", "dpc.weight=0.3")

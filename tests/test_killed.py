@@ -105,6 +105,7 @@ def output(tree: Path, stage: str, backbone: str) -> Path:
     return tree / "results" / stage / DATASET / backbone / "seed1.safetensors"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("stage", "backbone", "moment"), CELLS)
 def test_a_killed_training_goes_on_to_the_same_bytes(driver, before, stage, backbone, moment):
     tree = driver.copy(before[stage], f"{stage}-{backbone}-{moment}")

@@ -167,6 +167,7 @@ def test_a_transductive_learner_without_a_teacher_is_refused(smoke):
     assert "'mine' is transductive and has no teacher" in line(smoke)
 
 
+@pytest.mark.slow
 def test_a_learner_beside_the_file_is_found_and_its_traits_cost_no_torch(smoke):
     Path("learner_c.py").write_text(LEARNER)
     smoke["backbones"]["mine"] = {"class": "learner_c:Learner", "temperature": 0.1}
@@ -190,6 +191,7 @@ def test_a_learner_beside_the_file_is_found_and_its_traits_cost_no_torch(smoke):
     assert done.stdout == f"{sorted(expected.items())} False\n"
 
 
+@pytest.mark.slow
 def test_a_description_follows_the_file_that_it_was_read_from(smoke, tmp_path):
     smoke["backbones"]["mine"] = {"class": "learner_d:Learner", "temperature": 1}
     smoke["run"]["backbones"] = ["coop", "mine"]

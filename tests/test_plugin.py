@@ -35,7 +35,7 @@ from dpc.params.render import render
 
 PAGE = (REPOSITORY / "docs/add-a-backbone.md").read_text(encoding="utf-8")
 ADDED = ["run.backbones=[coop,kgcoop]", "backbones.kgcoop.class=kgcoop:KgCoOp"]
-SMALL = ["backbones.kgcoop.epochs=2", "backbones.kgcoop.batch=16", "run.budget=[]"]
+SMALL = ["backbones.kgcoop.epochs=2", "backbones.kgcoop.batch=16"]
 teacher, task, views = contract.teacher, contract.task, contract.views  # fixtures
 CHECKS = {
     name: check
@@ -223,6 +223,7 @@ def changes(root: Path) -> dict[str, int]:
     return found
 
 
+@pytest.mark.slow
 def test_inside_the_package_it_is_one_file_and_one_line(tmp_path):
     package_with_kgcoop(tmp_path)
     assert changes(tmp_path) == {"__init__.py": 1, "kgcoop.py": len(LEARNER.splitlines())}
@@ -248,8 +249,8 @@ def test_inside_the_package_it_is_one_file_and_one_line(tmp_path):
 
 
 @pytest.mark.engine
-def test_both_engines_run_it_end_to_end(tmp_path):
-    tree = Tree(tmp_path / "tree")
+def test_both_engines_run_it_end_to_end(built, tmp_path):
+    tree = built.copy(tmp_path / "tree")  # CoOp's cells are there
     (tree.root / "kgcoop.py").write_text(LEARNER)
     rewrite = ("dpc", "params", "--from", "params.yaml", "--out", "params.yaml")
     tree.run(*rewrite, *ADDED, *SMALL, "dpc.by_backbone.kgcoop.weight=0.5")

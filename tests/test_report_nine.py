@@ -103,6 +103,7 @@ def test_nothing_is_transductive_where_nothing_is(rows):
     assert "transductive" not in page[page.index("<body>") :].lower()
 
 
+@pytest.mark.slow
 def test_rungs_stand_in_their_own_table_alone(rows, built):
     ordinary = [row for row in rows if row["rung"] is None]
     without = build(ordinary, CONTEXT)
@@ -141,6 +142,7 @@ def test_ablation_goes_from_the_backbone_to_dpc(rows, built):
     assert float(lines[1]["base"]) == pytest.approx(sum(tabler) / 2, abs=1e-4)
 
 
+@pytest.mark.slow
 def test_a_rung_that_did_not_run_is_a_dash(rows):
     built = build([row for row in rows if row["rung"] != "we"], CONTEXT)
     page = built["index.html"].decode()

@@ -365,6 +365,7 @@ def test_a_full_disk_is_one_line(tree, capsys, monkeypatch):
     assert contents() == before
 
 
+@pytest.mark.slow
 def test_a_file_that_the_system_refuses_is_one_line(tree):
     """No stand-in here: the kernel itself refuses to let any file grow beyond two kilobytes."""
     shutil.rmtree("results/features")

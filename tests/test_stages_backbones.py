@@ -199,6 +199,7 @@ def test_more_epochs_than_views_in_every_training(tree):
     assert prolonged["images_seen"] < bound + 24  # an epoch of the whole split above it, at most
 
 
+@pytest.mark.slow
 def test_a_scratch_tree_may_work_side_by_side(tree):
     """Nothing of torch is in the process that forks: an earlier stage would leave threads."""
     command = [sys.executable, "-c", "import sys; from dpc.cli import main; sys.exit(main())"]
@@ -225,6 +226,7 @@ def test_negatives_from_the_whole_split_and_all_shots(tree):
     assert run("tune", "--out", "all", "--backbone", "maple", "data.shots=0") == 0
 
 
+@pytest.mark.slow
 def test_verify_names_what_is_left_of_a_larger_grid(tree, capsys):
     assert run("slices") == 0
     assert run("verify") == 0

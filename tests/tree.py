@@ -1,10 +1,12 @@
 """A project tree of its own for each engine test: the repository's files, the smoke preset."""
 
+import fcntl
 import json
 import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 REPOSITORY = Path(__file__).parents[1]
@@ -18,6 +20,22 @@ PIECES = (
     ".gitignore",
     "src",
 )
+
+
+def made_once(base: Path, name: str, make: Callable[[Path], object]) -> Path:
+    """The folder ``base``/``name``, made by the first process that asks; others wait for it.
+
+    Under pytest-xdist every worker has a base folder of its own, inside one that all share.
+    """
+    base = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    folder, done = base / name, base / f"{name}.done"
+    with (base / f"{name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not done.exists():
+            shutil.rmtree(folder, ignore_errors=True)  # of a failed attempt
+            make(folder)
+            done.touch()
+    return folder
 
 
 class Tree:
@@ -42,6 +60,17 @@ class Tree:
         self.run("git", "init", "-q")
         self.run("git", "add", "-A")
         self.run("git", "commit", "-qm", "start")
+
+    @classmethod
+    def at(cls, root: Path) -> "Tree":
+        """A tree that is there already."""
+        tree = object.__new__(cls)
+        tree.root = root
+        return tree
+
+    def copy(self, root: Path) -> "Tree":
+        """A tree of the same files, the store and the engines' own notes included."""
+        return Tree.at(shutil.copytree(self.root, root, symlinks=True))
 
     @property
     def environment(self) -> dict[str, str]:
