@@ -55,7 +55,7 @@ demo: $(READY)
 	@echo "The report: $(CURDIR)/results/report/index.html"
 
 test: $(READY)
-	python -m pytest -n auto --maxprocesses 8 --dist worksteal $(ARGS)
+	python -m pytest -n logical --maxprocesses 8 --dist worksteal $(ARGS)
 
 lint: $(READY)
 	@status=0; for check in "ruff check ." "ruff format --check ." "mypy"; do \
