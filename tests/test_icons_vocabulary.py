@@ -12,6 +12,7 @@ def clip():
     return load(ClipSpec())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", benchmark.DATASETS)
 def test_every_class_name_was_learned(clip, name):
     assert clip.unknown_words(list(benchmark.classes_of(benchmark.DATASETS[name]))) == []

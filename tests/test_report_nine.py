@@ -95,6 +95,7 @@ def test_every_file_marks_what_is_transductive(built):
     assert {row["backbone"] for row in found["rows"] if row["transductive"]} == {"promptkd"}
 
 
+@pytest.mark.slow
 def test_nothing_is_transductive_where_nothing_is(rows):
     built = build([row for row in rows if row["backbone"] != "promptkd"], CONTEXT)
     for name in ("table.md", "table.tex"):

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from drawings import OVERRIDES, write_dataset
+from tree import made_once
 
 from dpc import artifacts
 from dpc.cli import main
@@ -38,10 +39,9 @@ def read(path: str) -> artifacts.Artifact:
     return artifacts.read(Path(path) / "seed1.safetensors")
 
 
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory) -> Path:
-    root = tmp_path_factory.mktemp("all")
+def run_all_stages(root: Path) -> None:
     before = Path.cwd()
+    root.mkdir()
     os.chdir(root)
     try:
         write_dataset(root)
@@ -51,7 +51,12 @@ def finished(tmp_path_factory) -> Path:
             assert run(stage) == 0, stage
     finally:
         os.chdir(before)
-    return root
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory) -> Path:
+    """A tree with every stage done, of all workers; not to be changed."""
+    return made_once(tmp_path_factory.getbasetemp(), "all_backbones", run_all_stages)
 
 
 @pytest.fixture()
