@@ -1,5 +1,6 @@
 """Every stage with all four backbones, their DPC and the rungs of the ablation, on tiny data."""
 
+import dataclasses
 import json
 import os
 import shutil
@@ -10,14 +11,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from drawings import OVERRIDES, write_dataset
 from tree import made_once
 
 from dpc import artifacts
 from dpc.cli import main
-from dpc.params.load import description_for, preset
+from dpc.params.load import description_for, load, preset
 from dpc.params.render import render
 from dpc.stages.features import items_of
+from dpc.stages.frozen import clip_for
+from dpc.stages.layout import Layout
+from dpc.stages.pictures import Pictures, PixelBank
 
 BACKBONES = ("coop", "maple", "promptsrc", "promptkd")
 ABLATED = ("coop", "maple")
@@ -239,3 +244,16 @@ def test_verify_names_what_is_left_of_a_larger_grid(tree, capsys):
     shutil.copy(extra.with_name("seed1.safetensors"), extra)
     assert run("verify") == 1
     assert f"{extra}; delete" in capsys.readouterr().err
+
+
+def test_pixels_rendered_on_several_threads_are_the_same(tree):
+    layout, params = Layout(), load()
+    clip = clip_for(params)
+    items = items_of(artifacts.read(Path("results/features/shapes/seed1.safetensors")), "train")
+    wide = dataclasses.replace(params, run=dataclasses.replace(params.run, threads=3))
+    views = []
+    for chosen in (params, wide):
+        with Pictures(chosen, layout, "shapes", clip) as pictures:
+            bank = PixelBank(pictures, items, torch.zeros(len(items)))
+            views.append(bank.views(torch.arange(len(items)), 1).images)
+    assert torch.equal(*views)

@@ -16,7 +16,8 @@ def gaussian_weights(epochs: int, mean: float, std: float) -> list[float]:
     exponents = [-((e / epochs - mean) ** 2) / (2 * std**2) for e in range(1, epochs + 1)]
     highest = max(exponents)  # taken out, so that a narrow bell between two epochs is no 0/0
     bell = [math.exp(value - highest) for value in exponents]
-    return [value / sum(bell) for value in bell]
+    total = sum(bell)
+    return [value / total for value in bell]
 
 
 class Average:

@@ -150,35 +150,37 @@ class _Sampler:
         self.pairs = self.steps = 0
         generator = epoch_generator(self.seed ^ DRAW_STREAM, epoch)
         labels = self.bank.labels.cpu()
-        everything = torch.arange(len(labels))
-        # Where P leaves image features frozen, one pass ranks the negatives of all images.
-        ready = None if self.tuned.needs_images else self._rank(everything, epoch)
+        ready = None
+        if not self.tuned.needs_images:  # one pass ranks the negatives of all images
+            everything = self.bank.views(torch.arange(len(labels)), epoch).to(self.device)
+            ready = self._rank(everything, labels)
         for index in self.indices(epoch):
-            ranking = self._rank(index, epoch) if ready is None else ready[index]
+            batch = self.bank.views(index, epoch).to(self.device)
+            ranking = self._rank(batch, labels[index]) if ready is None else ready[index]
             negatives = hard_negatives(ranking, labels[index], self.recipe.k, self.recipe.refill)
             rows = extend(labels[index], negatives)
             drawn = self.pool.draw(rows.labels[~rows.own], generator)
             self._count(len(rows.labels))
-            yield self._views(index, drawn, rows.own, epoch), rows.labels.to(self.device)
+            negative = self.pool_bank.views(drawn, epoch).to(self.device)
+            yield _placed(batch, negative, rows.own), rows.labels.to(self.device)
 
     @torch.no_grad()
-    def _rank(self, index: Tensor, epoch: int) -> Tensor:
-        views = self.bank.views(index, epoch).to(self.device)
+    def _rank(self, views: Views, labels: Tensor) -> Tensor:
         features = self.tuned.image_features(self.task.clip, views)
-        scores = similarity(features, self.guide)
-        ranking = rank(scores, self.bank.labels[index]).cpu()
+        ranking = rank(similarity(features, self.guide), labels).cpu()
         return ranking if self.recipe.refill else ranking[:, : self.recipe.k - 1]
-
-    def _views(self, index: Tensor, drawn: Tensor, own: Tensor, epoch: int) -> Views:
-        """Rows of the batch and of the pool, in the order of the extended batch."""
-        place = torch.where(own, own.cumsum(0) - 1, len(index) + (~own).cumsum(0) - 1)
-        batch = self.bank.views(index, epoch).to(self.device)
-        negatives = self.pool_bank.views(drawn, epoch).to(self.device)
-        return join(batch, negatives, place.to(self.device))
 
     def _count(self, pairs: int) -> None:
         self.pairs += pairs
         self.steps += 1
+
+
+def _placed(batch: Views, negatives: Views, own: Tensor) -> Views:
+    """Rows of the batch and of the pool, in the order of the extended batch; ``own`` (n,) says
+    which are the batch's."""
+    place = torch.where(own, own.cumsum(0) - 1, own.sum() + (~own).cumsum(0) - 1)
+    device = next(part.device for part in batch if part is not None)
+    return join(batch, negatives, place.to(device))
 
 
 def _objective(

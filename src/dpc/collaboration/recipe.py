@@ -4,8 +4,6 @@ from dataclasses import dataclass
 
 PARAMETRIZATIONS = ("parallel", "mixed", "released")
 OBJECTIVES = ("contrastive", "cross_entropy")
-COUPLINGS = ("frozen", "trained")
-REGULARIZE = ("filtered", "all")
 
 
 @dataclass(frozen=True)
@@ -22,8 +20,9 @@ class Finetuning:
     objective: str = "contrastive"  # or cross_entropy: B images, all classes, no negatives
     # Losses of the backbone that run beside the objective; None: those that it names itself.
     keep_losses: tuple[str, ...] | None = None
-    regularize: str = "filtered"  # classes those losses see: the extended batch's, or all
-    couplings: str = "frozen"  # learned tensors without a parallel copy: carried along, or trained
+    regularize: str = "filtered"  # classes those losses see: the extended batch's, or "all"
+    # Learned tensors without a parallel copy: carried along, or "trained".
+    couplings: str = "frozen"
     average: tuple[float, float] | None = None  # as in dpc.backbones.recipe
     momentum: float = 0.9
     weight_decay: float = 5e-4  # on every trained tensor

@@ -53,7 +53,8 @@ class Material:
             )
         items = items_of(self._taught, "image")
         labels = torch.tensor([item.label for item in items])
-        return PixelBank(self._pictures, items, labels, None, self._features_of(items))
+        features = tensors(self._taught, "image.")["features"].to(self._device)
+        return PixelBank(self._pictures, items, labels, None, features)
 
     def _features_of(self, items: Sequence[Item]) -> Tensor | None:
         """(N, V', d_T) of the teacher; None without one."""

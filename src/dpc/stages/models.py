@@ -45,6 +45,8 @@ class Models:
         self._clip, self._tuned, self._parallel = clip, tuned, parallel
         self._inputs, self._template = inputs, template
         self._params, self._pictures = params, pictures
+        # (weight, half) -> the mix and its text features: validation shots ask for base's again
+        self._known: dict[tuple[float, str], tuple[Backbone, Tensor]] = {}
 
     def scores(
         self, half: str, images: str, weights: Sequence[float]
@@ -61,19 +63,22 @@ class Models:
         if len(labels) == 0:  # a data set without validation images
             nothing = torch.zeros(0, len(self._inputs["test"].results[half]))
             return dict.fromkeys(weights, nothing), labels
-        mixes = {weight: self._mix(weight) for weight in dict.fromkeys(weights)}
+        known = {weight: self._mix(weight, half) for weight in dict.fromkeys(weights)}
+        mixes = {weight: backbone for weight, (backbone, _) in known.items()}
         features = self._image_features(source, images, mixes)
         found = {}
-        for weight, backbone in mixes.items():
-            texts = self._text_features(backbone, half)
+        for weight, (_, texts) in known.items():
             scores = logits(self._clip.logit_scale, features[weight].to(texts.device), texts)
             found[weight] = scores.cpu()
         return found, labels
 
-    def _mix(self, weight: float) -> Backbone:
-        if self._parallel is None:
-            return self._tuned
-        return mixed_backbone(self._tuned, self._parallel, weight)
+    def _mix(self, weight: float, half: str) -> tuple[Backbone, Tensor]:
+        if (weight, half) not in self._known:
+            backbone = self._tuned
+            if self._parallel is not None:
+                backbone = mixed_backbone(self._tuned, self._parallel, weight)
+            self._known[weight, half] = backbone, self._text_features(backbone, half)
+        return self._known[weight, half]
 
     def _text_features(self, backbone: Backbone, half: str) -> Tensor:
         names = self._inputs["test"].results

@@ -34,12 +34,17 @@ class Pictures:
         self._images = Images(Manifest.from_json(artifacts.read(path, remedy).results), path.parent)
         self._form, self._views = input_format(clip), params.data.views
         self._threads = params.run.threads
+        self._pool: ThreadPoolExecutor | None = None
 
     def __enter__(self) -> "Pictures":
         self._images.__enter__()
+        if self._threads > 1:
+            self._pool = ThreadPoolExecutor(self._threads)
         return self
 
     def __exit__(self, *exception: object) -> None:
+        if self._pool is not None:
+            self._pool.shutdown()
         self._images.__exit__(*exception)
 
     @property
@@ -69,10 +74,7 @@ class Pictures:
 
     def parallel(self, render: Callable[..., np.ndarray], *arguments: Sequence) -> list[np.ndarray]:
         """As ``map``, on as many threads as a stage may use; decoding leaves Python's lock."""
-        if self._threads == 1:
-            return list(map(render, *arguments))
-        with ThreadPoolExecutor(self._threads) as pool:
-            return list(pool.map(render, *arguments))
+        return list((self._pool.map if self._pool else map)(render, *arguments))
 
 
 def batches(pixels: Iterator[np.ndarray], size: int = BATCH) -> Iterator[Tensor]:
