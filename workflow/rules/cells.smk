@@ -1,5 +1,6 @@
 # One job a dataset and backbone: its seeds share a process, and each seed has its own place in the
-# store, so that an added seed trains that seed alone.
+# store, so that an added seed trains that seed alone. What much waits for goes first (priority), so
+# that no long chain is left for one core at the end.
 
 
 def shots(wildcards):
@@ -30,6 +31,7 @@ rule teacher:
         "results/teacher/{dataset}/images.safetensors",
     log:
         "logs/teacher/{dataset}.log",
+    priority: 2
     threads: PARAMS.run.threads
     resources:
         gpu=1,
@@ -46,6 +48,7 @@ rule tune:
         expand("results/tune/{{dataset}}/{{backbone}}/seed{seed}.safetensors", seed=SEEDS),
     log:
         "logs/tune/{dataset}-{backbone}.log",
+    priority: 1
     threads: PARAMS.run.threads
     resources:
         gpu=1,
@@ -63,6 +66,7 @@ rule budget:
         expand("results/budget/{{dataset}}/{{backbone}}/seed{seed}.safetensors", seed=SEEDS),
     log:
         "logs/budget/{dataset}-{backbone}.log",
+    priority: 1
     threads: PARAMS.run.threads
     resources:
         gpu=1,

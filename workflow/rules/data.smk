@@ -38,6 +38,7 @@ rule features:
         expand("results/features/{{dataset}}/seed{seed}.safetensors", seed=SEEDS),
     log:
         "logs/features/{dataset}.log",
+    priority: 3
     threads: PARAMS.run.threads
     resources:
         gpu=1,
