@@ -35,6 +35,28 @@ class Raw:
 
 
 @dataclass(frozen=True)
+class Listing:
+    """What a reader on disk says of a dataset, before any image is opened.
+
+    Attributes:
+        classnames: by label, 0, 1, …
+        splits: "train", "val" and "test" -> (path below ``folder``, label) in file order; a set
+            that is only tested on has no train and no val.
+        rule: how train and test were parted, in words.
+        template: sentence of zero-shot CLIP, or None.
+        folder: that the paths start from.
+        files: what was read to make it: split file, class names, …
+    """
+
+    classnames: tuple[str, ...]
+    splits: Mapping[str, tuple[tuple[str, int], ...]]
+    rule: str
+    template: str | None
+    folder: Path
+    files: tuple[Path, ...]
+
+
+@dataclass(frozen=True)
 class Manifest:
     """A prepared dataset, as its manifest.json holds it."""
 
