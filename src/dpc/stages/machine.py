@@ -1,6 +1,7 @@
 """What this machine has: memory that is free, and how fast it multiplies matrices."""
 
 import time
+from functools import cache
 from pathlib import Path
 
 import torch
@@ -51,14 +52,20 @@ def _of_group(root: Path) -> int | None:
 
 
 def matmul_rate(clip: Clip, width: int) -> float:
-    """Floating-point operations a second of a tower's largest product, in its precision.
+    """Floating-point operations a second of a tower's largest product, in its precision; measured
+    once a process, so that the plans of a grid agree and cost a moment together.
 
     Args:
         width: of the tower, in numbers a token.
     """
     kind = torch.bfloat16 if clip.precision == "bf16" else torch.float32
-    tokens = torch.ones(ROWS, width, dtype=kind, device=clip.device)
-    weight = torch.ones(width, 4 * width, dtype=kind, device=clip.device)
+    return _measured(kind, clip.device, width)
+
+
+@cache
+def _measured(kind: torch.dtype, device: torch.device, width: int) -> float:
+    tokens = torch.ones(ROWS, width, dtype=kind, device=device)
+    weight = torch.ones(width, 4 * width, dtype=kind, device=device)
     _product(tokens, weight)  # the first call sets the library up
     begin, count = time.perf_counter(), 0
     while (passed := time.perf_counter() - begin) < MEASURE:
