@@ -1,0 +1,215 @@
+"""The paper beside us: the page's section and paper.csv, as text."""
+
+import csv
+import io
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from dpc.report.paper_comparison import (
+    Comparison,
+    Gain,
+    Pair,
+    RungPair,
+    Standing,
+    comparison,
+    h_mean,
+)
+from dpc.report.paper_numbers import AVERAGE, BACKBONES, DATASETS, Accuracy
+from dpc.report.rows import Results
+from dpc.report.words import DASH, percent, points
+
+FIELDS = [
+    *("quantity", "method", "dataset", "metric"),
+    *("ours", "ours_std", "reference", "difference", "source"),
+]
+THE_PAPER = "DPC, CVPR 2025 (arXiv 2503.13443)"
+GAIN_HEADINGS = (
+    "Backbone",
+    "Whose",
+    "Gain on base",
+    "Up / equal / down",
+    "One set left out",
+    "Moves most without",
+)
+STANDING_HEADINGS = (
+    "Backbone",
+    "Its own paper",
+    "The paper's run of it",
+    "The paper's, + DPC",
+    "H of + DPC over: its own paper, the paper's run",
+    "Here, alone",
+    "Here, + DPC",
+    "H of + DPC here over: its own paper, alone",
+)
+
+
+def paper_context(
+    results: Results, params: Mapping[str, Any], ablated: Results | None = None
+) -> dict[str, Any]:
+    """What ``paper.html.j2`` shows: a line, and tables where a comparison holds.
+
+    Args:
+        results: of :func:`dpc.report.rows.collect`.
+        params: the run's parameters, as plain values.
+        ablated: of :func:`dpc.report.rows.ladder`; None: the ablation is not compared.
+    """
+    found = comparison(results, params, ablated)
+    return {
+        "line": _line(found),
+        "holds": not found.reasons,
+        "notes": _notes(found),
+        "methods": list(_methods(found)),
+        "gain_headings": GAIN_HEADINGS,
+        "gains": [_gain_cells(found, gain) for gain in found.gains],
+        "standing_headings": STANDING_HEADINGS,
+        "standings": [_standing_cells(found, each) for each in found.standings],
+        "sources": [f"{found.names[s.backbone]}: {s.source}" for s in found.standings],
+        "rungs": [_rung_cells(rung) for rung in found.ablation],
+    }
+
+
+def paper_csv(results: Results, params: Mapping[str, Any], ablated: Results | None = None) -> str:
+    """Every compared number; the header alone where no comparison holds."""
+    found = comparison(results, params, ablated)
+    lines = [FIELDS, *_accuracy_lines(found), *_gain_lines(found)]
+    lines += [*_published_lines(found), *_ablation_lines(found)]
+    buffer = io.StringIO()
+    csv.writer(buffer, lineterminator="\n").writerows(lines)
+    return buffer.getvalue()
+
+
+def _line(found: Comparison) -> str:
+    """Whether numbers are compared, and why not."""
+    if found.reasons:
+        return f"No comparison with the paper's numbers holds: {'; '.join(found.reasons)}."
+    if not found.pairs:
+        return "Nothing to compare with the paper: none of its methods has a row on its data sets."
+    ran = len(found.datasets)
+    part = f"all {ran}" if found.complete else f"{ran} of its {len(DATASETS)}"
+    return (
+        f"Ours beside the paper's base-to-new table: {part} data sets. A difference is ours minus "
+        "the paper's, in percent points."
+    )
+
+
+def _notes(found: Comparison) -> list[str]:
+    if found.reasons:
+        return []
+    lines = [f"{BACKBONES[name]} is not compared: {why}." for name, why in found.left_out.items()]
+    if not found.complete:
+        missing = [name for key, name in DATASETS.items() if key not in found.datasets]
+        lines.append(f"No average: {', '.join(missing)} did not run.")
+    return [*lines, *found.notes]
+
+
+def _methods(found: Comparison) -> Iterator[tuple[Any, list[tuple[str, list[str]]]]]:
+    """Each contender with its lines: data set, then ours, the paper's and the difference of each
+    of base, new and H."""
+    for contender in dict.fromkeys(pair.contender for pair in found.pairs):
+        own = tuple(pair for pair in found.pairs if pair.contender == contender)
+        lines = [(_set_name(pair.dataset), _pair_cells(pair)) for pair in own]
+        if own[-1].dataset == AVERAGE:
+            ours, paper = h_mean(own, contender)
+            cells = [f"{ours:.2f}", f"{paper:.2f}", points(ours - paper)]
+            lines.append(("Mean of the sets' H", [""] * 6 + cells))
+        yield contender, lines
+
+
+def _pair_cells(pair: Pair) -> list[str]:
+    cells: list[str] = []
+    for metric in Accuracy._fields:
+        cells.append(percent(getattr(pair.cell, metric)))
+        cells.append(f"{getattr(pair.paper, metric):.2f}")
+        cells.append(points(getattr(pair.difference, metric)))
+    return cells
+
+
+def _gain_cells(found: Comparison, gain: Gain) -> list[str]:
+    without, carrier = gain.without, gain.carrier
+    low_high = DASH
+    if without:
+        low_high = f"{points(min(without.values()))} to {points(max(without.values()))}"
+    most = DASH if carrier is None else f"{DATASETS[carrier]}: {points(without[carrier])}"
+    whose = {"ours": "ours", "paper": "the paper's"}[gain.source]
+    up_down = " / ".join(str(count) for count in gain.counts)
+    return [found.names[gain.backbone], whose, points(gain.mean), up_down, low_high, most]
+
+
+def _standing_cells(found: Comparison, each: Standing) -> list[str]:
+    alone, dpc = each.paper
+    gains = f"{points(dpc.h - each.published.h)}, {points(dpc.h - alone.h)}"
+    cells = [found.names[each.backbone], *map(_three, (each.published, alone, dpc)), gains]
+    if each.ours is None:
+        return [*cells, *[DASH] * 3]
+    alone, dpc = each.ours
+    gains = f"{points(dpc.h - each.published.h)}, {points(dpc.h - alone.h)}"
+    return [*cells, _three(alone), _three(dpc), gains]
+
+
+def _rung_cells(rung: RungPair) -> list[str]:
+    cells = [rung.name]
+    for ours, paper in zip(rung.ours, rung.paper, strict=True):
+        cells += [f"{ours:.2f}", f"{paper:.2f}", points(ours - paper)]
+    return cells
+
+
+def _three(accuracy: Accuracy) -> str:
+    return " / ".join(f"{value:.2f}" for value in accuracy)
+
+
+def _set_name(dataset: str) -> str:
+    return "Average of 11" if dataset == AVERAGE else DATASETS[dataset]
+
+
+def _accuracy_lines(found: Comparison) -> Iterator[list[str]]:
+    for pair in found.pairs:
+        for metric in Accuracy._fields:
+            ours, paper = getattr(pair.ours, metric), getattr(pair.paper, metric)
+            std = getattr(pair.cell, metric).std
+            start = ["accuracy", pair.contender.key, pair.dataset, metric]
+            yield [*start, *_compared(ours, paper, std), THE_PAPER]
+    for contender in dict.fromkeys(p.contender for p in found.pairs if p.dataset == AVERAGE):
+        own = tuple(pair for pair in found.pairs if pair.contender == contender)
+        start = ["accuracy", contender.key, AVERAGE, "h_mean"]
+        yield [*start, *_compared(*h_mean(own, contender)), THE_PAPER]
+
+
+def _gain_lines(found: Comparison) -> Iterator[list[str]]:
+    """Gains on base: on each set, their mean, and the mean without each set."""
+    by_source = {(gain.backbone, gain.source): gain for gain in found.gains}
+    for backbone in dict.fromkeys(gain.backbone for gain in found.gains):
+        ours, paper = (by_source[backbone, source] for source in ("ours", "paper"))
+        method = f"{backbone}+dpc"
+        for name in ours.gaps:
+            numbers = _compared(ours.gaps[name], paper.gaps[name])
+            yield ["gain", method, name, "base", *numbers, THE_PAPER]
+        yield ["gain", method, "mean", "base", *_compared(ours.mean, paper.mean), THE_PAPER]
+        for name in ours.without:
+            numbers = _compared(ours.without[name], paper.without[name])
+            yield ["gain_without", method, name, "base", *numbers, THE_PAPER]
+
+
+def _published_lines(found: Comparison) -> Iterator[list[str]]:
+    for each in found.standings:
+        for metric in Accuracy._fields:
+            reference = getattr(each.published, metric)
+            ours = getattr(each.ours[0], metric) if each.ours is not None else None
+            start = ["published", each.backbone, AVERAGE, metric]
+            yield [*start, *_compared(ours, reference), each.source]
+
+
+def _ablation_lines(found: Comparison) -> Iterator[list[str]]:
+    for rung in found.ablation:
+        for metric in Accuracy._fields:
+            numbers = _compared(getattr(rung.ours, metric), getattr(rung.paper, metric))
+            yield ["ablation", f"coop {rung.key}", AVERAGE, metric, *numbers, THE_PAPER]
+
+
+def _compared(ours: float | None, reference: float, std: float | None = None) -> list[str]:
+    """Ours, its deviation over the seeds, the reference and the difference."""
+    gap = None if ours is None else ours - reference
+    return [_number(ours), _number(std), f"{reference:.2f}", _number(gap)]
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.4f}"
