@@ -95,7 +95,8 @@ def _add_stage(parsers: Parsers, common: argparse.ArgumentParser, stage: str, te
     if stage not in ("prepare", "features", "teacher"):
         command.add_argument("--backbone", type=_names, default=(), help="only these: A or A,B")
     if stage not in ("prepare", "teacher"):
-        command.add_argument("--seeds", type=_seeds, default=(), help="only these: 1 or 1,2")
+        command.add_argument("--seeds", type=_numbers, default=(), help="only these: 1 or 1,2")
+        command.add_argument("--shots", type=_numbers, default=(), help="only these: 16 or 4,16")
     if stage == "features":
         part = command.add_mutually_exclusive_group()
         part.add_argument("--only-test", action="store_true", help="only the test images")
@@ -205,9 +206,9 @@ def _job_count(text: str) -> int | None:
     raise argparse.ArgumentTypeError(f"{text!r} is neither auto nor a number of at least 1")
 
 
-def _seeds(text: str) -> list[int]:
+def _numbers(text: str) -> list[int]:
     try:
-        return [int(seed) for seed in _names(text)]
+        return [int(number) for number in _names(text)]
     except ValueError:
         raise argparse.ArgumentTypeError(f"{text!r} is no list of whole numbers") from None
 

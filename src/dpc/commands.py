@@ -30,12 +30,16 @@ def run_stage(options: argparse.Namespace) -> None:
         datasets=options.dataset,
         backbones=getattr(options, "backbone", ()),
         seeds=getattr(options, "seeds", ()),
+        shots=getattr(options, "shots", ()),
         test=not getattr(options, "only_shots", False),
-        shots=not getattr(options, "only_test", False),
+        views=not getattr(options, "only_test", False),
         part=getattr(options, "part", ""),
     )
     count = _beside_each_other(options.jobs, params)
-    needed = replace(chosen, part="", test=True, shots=True)  # rungs stand on the main cells
+    sources = [params.source_of(name) for name in chosen.datasets]  # of targets among them
+    sets = list(dict.fromkeys([*chosen.datasets, *sources]))
+    # rungs stand on the main cells
+    needed = replace(chosen, datasets=sets, part="", test=True, views=True)
     if layout != Layout():  # a scratch tree may lack what this cell needs: make it, or take it
         dry = getattr(options, "dry_run", False)  # needs images alone, no training
         for earlier in ORDER[: ORDER.index("tune" if dry else options.stage)]:
@@ -90,6 +94,9 @@ def _say_row(path: Path) -> None:
     from dpc.progress import LOG
 
     row = artifacts.read(path).results
+    if "accuracy" in row:
+        LOG.info("  accuracy %.2f", row["accuracy"])
+        return
     base, new = row["base"], row["new"]
     LOG.info("  base %.2f, new %.2f, H %.2f", base, new, harmonic_mean(base, new))
 
@@ -171,18 +178,23 @@ def run_check(options: argparse.Namespace) -> None:
     params = load(options.params)
     run = params.run
     rows = ", ".join(method.name for method in methods(params))
+    shots = f"{len(run.shots)} numbers of shots × " if len(run.shots) > 1 else ""
+    sets = f"{len(run.datasets)} datasets"
+    if run.targets:
+        sets += f" and {len(run.targets)} targets"
     print(
-        f"{options.params}: fine; {len(run.datasets)} datasets × {len(run.seeds)} seeds × ({rows})"
+        f"{options.params}: fine; {params.protocol}, {sets} × {shots}{len(run.seeds)} seeds × ({rows})"
     )
 
 
 def run_list(options: argparse.Namespace) -> None:
     """Name datasets, backbones and presets."""
     from dpc.backbones import BACKBONES
-    from dpc.datasets import EMBEDDED
+    from dpc.datasets import EMBEDDED, PUBLISHED
     from dpc.params.load import preset_heading, presets
 
     print("datasets (embedded): " + ", ".join(EMBEDDED))
+    print("datasets (on your disk, see `dpc doctor`): " + ", ".join(PUBLISHED))
     print("backbones: " + ", ".join(BACKBONES))
     print("presets:")
     for name in presets():

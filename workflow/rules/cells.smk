@@ -1,11 +1,11 @@
-# One job a dataset and backbone: its seeds share a process, and each seed has its own place in the
-# store, so that an added seed trains that seed alone. What much waits for goes first (priority), so
+# One job a dataset and backbone: its draws (shots and seeds) share a process, and each has its own
+# place in the store, so that an added seed trains that seed alone. What much waits for goes first (priority), so
 # that no long chain is left for one core at the end.
 
 
 def shots(wildcards):
-    """Training views of every seed, and the images that they are views of."""
-    found = expand("results/features/{dataset}/seed{seed}.safetensors", dataset=wildcards.dataset, seed=SEEDS)
+    """Training views of every draw, and the images that they are views of."""
+    found = expand("results/features/{dataset}/{draw}.safetensors", dataset=wildcards.dataset, draw=DRAWS)
     return found + images(wildcards)
 
 
@@ -45,7 +45,7 @@ rule tune:
         shots,
         taught,
     output:
-        expand("results/tune/{{dataset}}/{{backbone}}/seed{seed}.safetensors", seed=SEEDS),
+        expand("results/tune/{{dataset}}/{{backbone}}/{draw}.safetensors", draw=DRAWS),
     log:
         "logs/tune/{dataset}-{backbone}.log",
     priority: 1
@@ -63,7 +63,7 @@ rule budget:
         shots,
         taught,
     output:
-        expand("results/budget/{{dataset}}/{{backbone}}/seed{seed}.safetensors", seed=SEEDS),
+        expand("results/budget/{{dataset}}/{{backbone}}/{draw}.safetensors", draw=DRAWS),
     log:
         "logs/budget/{dataset}-{backbone}.log",
     priority: 1
@@ -80,9 +80,9 @@ rule finetune:
         "results/.params/finetune.{backbone}.json",
         shots,
         taught,
-        expand("results/tune/{{dataset}}/{{backbone}}/seed{seed}.safetensors", seed=SEEDS),
+        expand("results/tune/{{dataset}}/{{backbone}}/{draw}.safetensors", draw=DRAWS),
     output:
-        expand("results/finetune/{{dataset}}/{{backbone}}/seed{seed}.safetensors", seed=SEEDS),
+        expand("results/finetune/{{dataset}}/{{backbone}}/{draw}.safetensors", draw=DRAWS),
     log:
         "logs/finetune/{dataset}-{backbone}.log",
     threads: PARAMS.run.threads
@@ -98,9 +98,9 @@ rule two_step:
         "results/.params/two_step.{backbone}.json",
         shots,
         taught,
-        expand("results/tune/{{dataset}}/{{backbone}}/seed{seed}.safetensors", seed=SEEDS),
+        expand("results/tune/{{dataset}}/{{backbone}}/{draw}.safetensors", draw=DRAWS),
     output:
-        expand("results/two_step/{{dataset}}/{{backbone}}/seed{seed}.safetensors", seed=SEEDS),
+        expand("results/two_step/{{dataset}}/{{backbone}}/{draw}.safetensors", draw=DRAWS),
     log:
         "logs/two_step/{dataset}-{backbone}.log",
     threads: PARAMS.run.threads
@@ -114,16 +114,16 @@ rule two_step:
 rule evaluate_zero_shot:
     input:
         "results/.params/evaluate.zero_shot.json",
-        "results/features/{dataset}/test.safetensors",
+        "results/features/{tested}/test.safetensors",
     output:
-        "results/evaluate/{dataset}/zero_shot/all.safetensors",
+        "results/evaluate/{tested}/zero_shot/all.safetensors",
     log:
-        "logs/evaluate/{dataset}-zero_shot.log",
+        "logs/evaluate/{tested}-zero_shot.log",
     threads: PARAMS.run.threads
     resources:
         gpu=1,
     shell:
-        "dpc evaluate --dataset {wildcards.dataset} --backbone zero_shot"
+        "dpc evaluate --dataset {wildcards.tested} --backbone zero_shot"
         " 2> {log} || (cat {log} >&2; exit 1)"
 
 
@@ -134,11 +134,11 @@ rule evaluate:
         "results/features/{dataset}/test.safetensors",
         shots,
         taught,
-        expand("results/tune/{{dataset}}/{{backbone}}/seed{seed}.safetensors", seed=SEEDS),
-        expand("results/finetune/{{dataset}}/{{backbone}}/seed{seed}.safetensors", seed=SEEDS),
+        expand("results/tune/{{dataset}}/{{backbone}}/{draw}.safetensors", draw=DRAWS),
+        expand("results/finetune/{{dataset}}/{{backbone}}/{draw}.safetensors", draw=DRAWS),
     output:
-        expand("results/evaluate/{{dataset}}/{{backbone}}/seed{seed}.safetensors", seed=SEEDS),
-        expand("results/evaluate/{{dataset}}/{{backbone}}+dpc/seed{seed}.safetensors", seed=SEEDS),
+        expand("results/evaluate/{{dataset}}/{{backbone}}/{draw}.safetensors", draw=DRAWS),
+        expand("results/evaluate/{{dataset}}/{{backbone}}+dpc/{draw}.safetensors", draw=DRAWS),
     log:
         "logs/evaluate/{dataset}-{backbone}.log",
     threads: PARAMS.run.threads
@@ -149,15 +149,36 @@ rule evaluate:
         " 2> {log} || (cat {log} >&2; exit 1)"
 
 
+rule evaluate_target:
+    input:
+        "results/.params/evaluate.{backbone}.json",
+        "results/.params/evaluate.{backbone}+dpc.json",
+        "results/features/{target}/test.safetensors",
+        "results/prepare/{target}/manifest.json",
+        expand("results/tune/{source}/{{backbone}}/{draw}.safetensors", source=DATASETS[:1], draw=DRAWS),
+        expand("results/finetune/{source}/{{backbone}}/{draw}.safetensors", source=DATASETS[:1], draw=DRAWS),
+    output:
+        expand("results/evaluate/{{target}}/{{backbone}}/{draw}.safetensors", draw=DRAWS),
+        expand("results/evaluate/{{target}}/{{backbone}}+dpc/{draw}.safetensors", draw=DRAWS),
+    log:
+        "logs/evaluate/{target}-{backbone}.log",
+    threads: PARAMS.run.threads
+    resources:
+        gpu=1,
+    shell:
+        "dpc evaluate --part main --dataset {wildcards.target} --backbone {wildcards.backbone}"
+        " 2> {log} || (cat {log} >&2; exit 1)"
+
+
 rule evaluate_budget:
     input:
         "results/.params/evaluate.{backbone}+budget.json",
         "results/features/{dataset}/test.safetensors",
         images,
         taught,
-        expand("results/budget/{{dataset}}/{{backbone}}/seed{seed}.safetensors", seed=SEEDS),
+        expand("results/budget/{{dataset}}/{{backbone}}/{draw}.safetensors", draw=DRAWS),
     output:
-        expand("results/evaluate/{{dataset}}/{{backbone}}+budget/seed{seed}.safetensors", seed=SEEDS),
+        expand("results/evaluate/{{dataset}}/{{backbone}}+budget/{draw}.safetensors", draw=DRAWS),
     log:
         "logs/evaluate/{dataset}-{backbone}+budget.log",
     threads: PARAMS.run.threads
@@ -168,17 +189,35 @@ rule evaluate_budget:
         " 2> {log} || (cat {log} >&2; exit 1)"
 
 
+rule evaluate_budget_target:
+    input:
+        "results/.params/evaluate.{backbone}+budget.json",
+        "results/features/{target}/test.safetensors",
+        "results/prepare/{target}/manifest.json",
+        expand("results/budget/{source}/{{backbone}}/{draw}.safetensors", source=DATASETS[:1], draw=DRAWS),
+    output:
+        expand("results/evaluate/{{target}}/{{backbone}}+budget/{draw}.safetensors", draw=DRAWS),
+    log:
+        "logs/evaluate/{target}-{backbone}+budget.log",
+    threads: PARAMS.run.threads
+    resources:
+        gpu=1,
+    shell:
+        "dpc evaluate --part budget --dataset {wildcards.target} --backbone {wildcards.backbone}"
+        " 2> {log} || (cat {log} >&2; exit 1)"
+
+
 rule evaluate_ablation:
     input:
         expand("results/.params/evaluate.{{backbone}}+{rung}.json", rung=RUNGS),
         "results/features/{dataset}/test.safetensors",
         images,
         taught,
-        expand("results/tune/{{dataset}}/{{backbone}}/seed{seed}.safetensors", seed=SEEDS),
-        expand("results/finetune/{{dataset}}/{{backbone}}/seed{seed}.safetensors", seed=SEEDS),
-        expand("results/two_step/{{dataset}}/{{backbone}}/seed{seed}.safetensors", seed=SEEDS),
+        expand("results/tune/{{dataset}}/{{backbone}}/{draw}.safetensors", draw=DRAWS),
+        expand("results/finetune/{{dataset}}/{{backbone}}/{draw}.safetensors", draw=DRAWS),
+        expand("results/two_step/{{dataset}}/{{backbone}}/{draw}.safetensors", draw=DRAWS),
     output:
-        expand("results/evaluate/{{dataset}}/{{backbone}}+{rung}/seed{seed}.safetensors", rung=RUNGS, seed=SEEDS),
+        expand("results/evaluate/{{dataset}}/{{backbone}}+{rung}/{draw}.safetensors", rung=RUNGS, draw=DRAWS),
     log:
         "logs/evaluate/{dataset}-{backbone}+ablation.log",
     threads: PARAMS.run.threads

@@ -3,10 +3,11 @@
 # whichever engine built the tree.
 import sys
 
+from dpc import datasets
 from dpc.errors import DpcError
 from dpc.params.backbones import traits
 from dpc.params.load import load
-from dpc.stages.cells import RUNGS
+from dpc.stages.cells import RUNGS, draws
 from dpc.stages.layout import Layout
 from dpc.stages.slices import sync
 
@@ -20,28 +21,32 @@ except DpcError as problem:
     sys.exit(2)
 
 DATASETS = PARAMS.run.datasets
+TARGETS = PARAMS.run.targets
+TESTED = PARAMS.tested
 BACKBONES = PARAMS.run.backbones
-SEEDS = PARAMS.run.seeds
+DRAWS = [draw.name for draw in draws(PARAMS)]
 BUDGET = PARAMS.run.budget
 ABLATIONS = PARAMS.run.ablations
-EMBEDDED = [name for name in DATASETS if name not in PARAMS.data.on_disk]
+EMBEDDED = [name for name in TESTED if name in datasets.EMBEDDED]
 
 
 wildcard_constraints:
     dataset="|".join(DATASETS),
+    target="|".join(TARGETS) or "none",
+    tested="|".join(TESTED),
     backbone="|".join(BACKBONES),
 
 
 def rows(wildcards):
     """Every evaluated row of the grid."""
-    found = expand("results/evaluate/{dataset}/zero_shot/all.safetensors", dataset=DATASETS)
+    found = expand("results/evaluate/{dataset}/zero_shot/all.safetensors", dataset=TESTED)
     kinds = {"": BACKBONES, "+dpc": BACKBONES, "+budget": BUDGET}
     for suffix, backbones in (kinds | {f"+{rung}": ABLATIONS for rung in RUNGS}).items():
         found += expand(
-            "results/evaluate/{dataset}/{backbone}{suffix}/seed{seed}.safetensors",
-            dataset=DATASETS,
+            "results/evaluate/{dataset}/{backbone}{suffix}/{draw}.safetensors",
+            dataset=TESTED,
             backbone=backbones,
             suffix=suffix,
-            seed=SEEDS,
+            draw=DRAWS,
         )
     return found

@@ -3,29 +3,29 @@
 
 rule prepare_embedded:
     input:
-        "results/.params/prepare.{dataset}.json",
+        "results/.params/prepare.{tested}.json",
     output:
-        "results/prepare/{dataset}/manifest.json",
-        "results/prepare/{dataset}/images.zip",
+        "results/prepare/{tested}/manifest.json",
+        "results/prepare/{tested}/images.zip",
     wildcard_constraints:
-        dataset="|".join(EMBEDDED) or "none",
+        tested="|".join(EMBEDDED) or "none",
     log:
-        "logs/prepare/{dataset}.log",
+        "logs/prepare/{tested}.log",
     shell:
-        "dpc prepare --dataset {wildcards.dataset} 2> {log} || (cat {log} >&2; exit 1)"
+        "dpc prepare --dataset {wildcards.tested} 2> {log} || (cat {log} >&2; exit 1)"
 
 
 rule prepare_on_disk:
     input:
-        "results/.params/prepare.{dataset}.json",
+        "results/.params/prepare.{tested}.json",
     output:
-        "results/prepare/{dataset}/manifest.json",
+        "results/prepare/{tested}/manifest.json",
     wildcard_constraints:
-        dataset="|".join(set(DATASETS) - set(EMBEDDED)) or "none",
+        tested="|".join(set(TESTED) - set(EMBEDDED)) or "none",
     log:
-        "logs/prepare/{dataset}.log",
+        "logs/prepare/{tested}.log",
     shell:
-        "dpc prepare --dataset {wildcards.dataset} 2> {log} || (cat {log} >&2; exit 1)"
+        "dpc prepare --dataset {wildcards.tested} 2> {log} || (cat {log} >&2; exit 1)"
 
 
 rule features:
@@ -35,7 +35,7 @@ rule features:
         "results/prepare/{dataset}/manifest.json",
     output:
         "results/features/{dataset}/test.safetensors",
-        expand("results/features/{{dataset}}/seed{seed}.safetensors", seed=SEEDS),
+        expand("results/features/{{dataset}}/{draw}.safetensors", draw=DRAWS),
     log:
         "logs/features/{dataset}.log",
     priority: 3
@@ -44,3 +44,19 @@ rule features:
         gpu=1,
     shell:
         "dpc features --dataset {wildcards.dataset} 2> {log} || (cat {log} >&2; exit 1)"
+
+
+rule features_target:
+    input:
+        "results/.params/features.json",
+        "results/prepare/{target}/manifest.json",
+    output:
+        "results/features/{target}/test.safetensors",
+    log:
+        "logs/features/{target}.log",
+    priority: 3
+    threads: PARAMS.run.threads
+    resources:
+        gpu=1,
+    shell:
+        "dpc features --dataset {wildcards.target} 2> {log} || (cat {log} >&2; exit 1)"

@@ -5,8 +5,8 @@ rule report:
     input:
         "results/.params/report.json",
         rows,
-        expand("results/features/{dataset}/test.safetensors", dataset=DATASETS),
-        expand("results/features/{dataset}/seed{seed}.safetensors", dataset=DATASETS, seed=SEEDS),
+        expand("results/features/{dataset}/test.safetensors", dataset=TESTED),
+        expand("results/features/{dataset}/{draw}.safetensors", dataset=DATASETS, draw=DRAWS),
     output:
         "results/report/index.html",
         "results/report/table.csv",

@@ -1,9 +1,13 @@
 """What a dataset is: class names, and train, validation and test items with content hashes."""
 
+import errno
 import io
+import struct
+import warnings
 import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,6 +16,9 @@ from PIL import Image, UnidentifiedImageError
 from dpc.errors import DpcError
 
 SPLITS = ("train", "val", "test")
+# Pillow warns of what it reads nevertheless (odd EXIF data, many pixels); what it cannot read it
+# raises. Set once: decoding runs in threads, and filters that come and go are not for threads.
+warnings.filterwarnings("ignore", module=r"PIL\.")
 
 
 class Item(NamedTuple):
@@ -149,38 +156,63 @@ class Images:
         return read_image_file(path), str(path)
 
 
+class Undecodable(DpcError):
+    """An image file that Pillow cannot make an image of; ``reason`` is the middle of the line."""
+
+    def __init__(self, place: str, reason: str):
+        super().__init__(f"image {place} cannot be decoded ({reason}); replace or restore it")
+        self.reason = reason
+
+
 def read_image_file(path: Path) -> bytes:
     """The bytes of an image file, or one line that names it."""
     try:
         return path.read_bytes()
-    except (FileNotFoundError, IsADirectoryError, PermissionError):
-        raise missing_image(path) from None
+    except OSError as problem:
+        raise missing_image(path, problem) from None
 
 
-def missing_image(path: Path) -> DpcError:
+def missing_image(path: Path | str, problem: OSError | None = None) -> DpcError:
     """The one line about an image that a split names and that is not there."""
+    if problem is not None and problem.errno == errno.ELOOP:
+        return DpcError(f"image {path} is a link that leads back to itself; put the image there")
     return DpcError(f"image {path} is missing or cannot be read; restore it")
 
 
 def decode(content: bytes, place: str) -> Image.Image:
     """An encoded image as RGB, whatever its file is called; the first frame of an animation.
 
+    A rotation that EXIF data ask for is not made: the readers of the published results do not
+    make it either, and CLIP's features of both differ.
+
     Raises:
-        DpcError: not an image, truncated, or so large that decoding it would be an attack.
+        Undecodable: not an image, truncated, or so large that decoding it would be an attack.
     """
     try:
-        with Image.open(io.BytesIO(content)) as image:
+        with Image.open(io.BytesIO(content), formats=_formats()) as image:
             image.load()
             if image.mode.startswith(("I", "F")):
                 return _eight_bits(image).convert("RGB")
             return image.convert("RGB")
     except Image.DecompressionBombError as problem:
-        raise DpcError(f"image {place} is too large to decode safely: {problem}") from None
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as problem:
+        raise Undecodable(place, f"too large to decode safely: {problem}") from None
+    except UnidentifiedImageError:
+        raise Undecodable(place, "empty" if not content else "no image that is known") from None
+    except (OSError, SyntaxError, ValueError, *_MALFORMED) as problem:
         reason = " ".join(str(problem).split()) or type(problem).__name__
-        raise DpcError(
-            f"image {place} cannot be decoded ({reason}); replace or restore it"
-        ) from None
+        raise Undecodable(place, reason) from None
+
+
+# What Pillow's readers raise on files that are wrong inside.
+_MALFORMED = (struct.error, EOFError, IndexError, KeyError, TypeError, OverflowError, RuntimeError)
+
+
+@cache
+def _formats() -> tuple[str, ...]:
+    """Formats that are read, as far as this Pillow knows them; others (EPS) start programs."""
+    Image.init()
+    wanted = ["AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "MPO", "PNG", "PPM", "TIFF", "WEBP"]
+    return tuple(name for name in wanted if name in Image.OPEN)
 
 
 def _eight_bits(image: Image.Image) -> Image.Image:
@@ -191,12 +223,12 @@ def _eight_bits(image: Image.Image) -> Image.Image:
 
 
 def check_classes(dataset: str, classnames: Sequence[str], splits: Mapping[str, Sequence]) -> None:
-    """Every class needs training and test images.
+    """Every class needs test images, and training images unless the whole set has none.
 
     Raises:
         DpcError: the first class without one, by name.
     """
-    for split in ("train", "test"):
+    for split in ("train", "test") if splits["train"] else ("test",):
         present = {item.label for item in splits[split]}
         for label, name in enumerate(classnames):
             if label not in present:

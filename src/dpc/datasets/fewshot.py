@@ -30,12 +30,16 @@ def draw(
 
     One generator, seeded once, serves train first and then val; classes come in order of first
     appearance, their items in file order; a class with fewer items gives all of them. ``shots`` 0
-    keeps everything. The draw covers all classes: base and new of one seed share it.
+    keeps everything. The draw covers all classes: base and new of one seed share it. A dataset
+    without validation images gives what ``shots`` left of its training images in their place.
     """
     if shots == 0:
         return FewShot(tuple(train), tuple(val))
     generator = random.Random(seed)
     drawn = _per_class(train, shots, generator)
+    if not val:
+        taken = {item.image for item in drawn}
+        val = [item for item in train if item.image not in taken]
     return FewShot(drawn, _per_class(val, min(shots, val_shots), generator))
 
 

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from dpc.params.sections import View
+from dpc.params.data import View
 
 RESAMPLING = {
     "bicubic": Image.Resampling.BICUBIC,

@@ -14,7 +14,8 @@ from typing import Any
 
 from dpc.backbones import BACKBONES, look_here, resolve
 from dpc.errors import DpcError
-from dpc.params.schema import ANY, Description, defaults, describe
+from dpc.params.check import problems
+from dpc.params.schema import ANY, Description, defaults, describe, partial
 from dpc.params.sections import Params, TeacherParams
 
 CACHE = Path(".cache/descriptions")
@@ -60,6 +61,25 @@ def filled(values: Mapping[str, Any], description: Description) -> dict[str, Any
         for name, block in values["backbones"].items()
     }
     return {**values, "backbones": blocks}
+
+
+def unfitting_exceptions(values: Mapping[str, Any], description: Description) -> list[str]:
+    """One line for each thing that is wrong with the settings of an exception."""
+    blocks, found = description["fields"]["backbones"]["fields"], []
+    for name, exception in values["exceptions"].items():
+        place, backbone = f"exceptions.{name}", exception["backbone"]
+        if backbone not in values["backbones"]:
+            known = [other for other in values["backbones"] if other != "zero_shot"]
+            close = difflib.get_close_matches(backbone, known, n=1)
+            hint = f"; did you mean {close[0]}?" if close else ""
+            found.append(
+                f"{place}.backbone: {backbone!r} has no block under backbones{hint} "
+                f"(known: {', '.join(known)})"
+            )
+        elif blocks[backbone]["kind"] == "section":
+            settings = partial(blocks[backbone], without=CLASS)
+            found += problems(exception["settings"], settings, f"{place}.settings")
+    return found
 
 
 def traits(params: Params, name: str) -> Mapping[str, Any]:

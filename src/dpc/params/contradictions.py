@@ -7,15 +7,18 @@ from dpc.backbones import BACKBONES
 from dpc.clip.spec import ClipSpec, check_spec
 from dpc.errors import DpcError
 from dpc.params.backbones import SAFE_NAME, traits
+from dpc.params.protocol_rules import protocol_problems
 from dpc.params.sections import ClipParams, Dpc, Params, TeacherParams
 
 
 def contradictions(params: Params) -> list[str]:
     """One line for each pair of keys that contradict each other."""
-    found = [line for name in params.run.datasets if (line := unknown_dataset(name, params))]
+    found = [line for name in params.tested if (line := unknown_dataset(name, params))]
     found += _names(params)
+    found += _exceptions(params)
     found += _templates(params)
     found += _grid(params)
+    found += protocol_problems(params)
     found += _clip(params)
     found += _dpc(params)
     found += _teacher(params)
@@ -33,13 +36,15 @@ def unknown_dataset(name: str, params: Params) -> str | None:
 
 
 def known_datasets(params: Params) -> list[str]:
-    """Embedded datasets, then those of ``data.on_disk``."""
-    from dpc.datasets import EMBEDDED
+    """Embedded datasets, published ones, then those of ``data.on_disk``."""
+    from dpc.datasets import EMBEDDED, PUBLISHED
 
-    return [*EMBEDDED, *params.data.on_disk]
+    return [*EMBEDDED, *PUBLISHED, *params.data.on_disk]
 
 
 def _names(params: Params) -> list[str]:
+    from dpc.datasets import PUBLISHED
+
     found = []
     for name in params.data.on_disk:
         if not SAFE_NAME.match(name):
@@ -49,7 +54,27 @@ def _names(params: Params) -> list[str]:
             )
         if name.startswith("icons-"):
             found.append(f"data.on_disk.{name}: names beginning with icons- are the embedded ones")
+        if name in PUBLISHED:
+            found.append(
+                f"data.on_disk.{name}: a published dataset has this name; give yours another, or "
+                f"say under data.places.{name} where the published one lies"
+            )
+    for name in params.data.places:
+        if name not in PUBLISHED:
+            found.append(
+                f"data.places.{name}: no published dataset{_hint(name, PUBLISHED)} "
+                f"(known: {', '.join(PUBLISHED)}); own images go under data.on_disk"
+            )
     return found
+
+
+def _exceptions(params: Params) -> list[str]:
+    return [
+        f"exceptions.{name}.datasets: {line}"
+        for name, exception in params.exceptions.items()
+        for dataset in exception.datasets
+        if (line := unknown_dataset(dataset, params))
+    ]
 
 
 def _templates(params: Params) -> list[str]:
@@ -71,7 +96,7 @@ def _templates(params: Params) -> list[str]:
 def _grid(params: Params) -> list[str]:
     run = params.run
     found = []
-    for key in ("datasets", "backbones", "seeds"):
+    for key in ("datasets", "backbones", "seeds", "shots"):
         if not getattr(run, key):
             found.append(f"run.{key} is empty; at least one is expected")
     if "zero_shot" in run.backbones:

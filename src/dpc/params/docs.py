@@ -81,6 +81,8 @@ def _allowed(description: Description) -> str:
         different = ", all different" if description.get("unique") else ""
         return f"list, each {allowed(description | {'nullable': False})}{different}"
     if description["kind"] == "mapping":
+        if description["value"]["kind"] == "leaf":
+            return f"{allowed(description['value'])} for each name"
         return "a block for each name" if _names_blocks(description) else "some keys of others"
     return "some keys of its block" if description.get("partial") else allowed(description)
 

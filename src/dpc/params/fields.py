@@ -3,6 +3,9 @@
 from dataclasses import field
 from typing import Any
 
+SOURCE_DPC = "DPC, CVPR 2025"
+SOURCE_COOP = "CoOp's data protocol"
+
 
 def param(
     default: Any,
@@ -13,6 +16,7 @@ def param(
     le: float | None = None,
     choices: tuple[Any, ...] | None = None,
     unique: bool = False,
+    optional: bool = False,
     source: str = "",
 ) -> Any:
     """A dataclass field that carries its own documentation and limits.
@@ -23,6 +27,7 @@ def param(
         ge, gt, le: limits; for lists they hold for every element.
         choices: allowed values; for lists they hold for every element.
         unique: a list whose elements may not repeat.
+        optional: a file may leave the key out.
         source: where the default comes from.
     """
     metadata = {
@@ -32,6 +37,7 @@ def param(
         "le": le,
         "choices": choices,
         "unique": unique,
+        "optional": optional,
         "source": source,
     }
     if callable(default):

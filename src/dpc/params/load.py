@@ -10,22 +10,25 @@ from pathlib import Path
 from typing import Any
 
 from dpc.errors import DpcError, ParamsError
-from dpc.params.backbones import block_descriptions, filled, teacher_name
+from dpc.params.backbones import (
+    CLASS,
+    block_descriptions,
+    filled,
+    teacher_name,
+    unfitting_exceptions,
+)
 from dpc.params.check import problems
 from dpc.params.contradictions import contradictions, unknown_dataset
+from dpc.params.data import Data, Departure, OnDisk, Run, View
 from dpc.params.overrides import compose
-from dpc.params.schema import Description, defaults, params_description
+from dpc.params.schema import Description, defaults, params_description, partial
 from dpc.params.sections import (
     ClipParams,
-    Data,
     Dpc,
     Negatives,
-    OnDisk,
     Optimizer,
     Params,
-    Run,
     TeacherParams,
-    View,
 )
 
 FILE = "params.yaml"
@@ -79,9 +82,9 @@ def checked(values: Mapping[str, Any], place: str = FILE) -> Params:
         ParamsError: every unknown key, wrong type, value out of range and contradiction.
     """
     description = description_for(values)
-    found = problems(values, description)
+    found = problems(values, description) or unfitting_exceptions(values, description)
     if not found:
-        params = _typed(_floats(filled(values, description), description))
+        params = _typed(_floats(filled(values, description), description), description)
         found = contradictions(params)
         if not found:
             return params
@@ -149,7 +152,7 @@ def _floats(values: Any, description: Description) -> Any:
     return [float(value) for value in values] if isinstance(values, list) else float(values)
 
 
-def _typed(values: Mapping[str, Any]) -> Params:
+def _typed(values: Mapping[str, Any], description: Description) -> Params:
     data, dpc = dict(values["data"]), dict(values["dpc"])
     data["views"] = View(**data["views"])
     data["on_disk"] = {name: OnDisk(**block) for name, block in data["on_disk"].items()}
@@ -163,7 +166,15 @@ def _typed(values: Mapping[str, Any]) -> Params:
         backbones=dict(values["backbones"]),
         teacher=TeacherParams(**values["teacher"]),
         dpc=Dpc(**dpc),
+        exceptions={
+            name: _departure(block, description) for name, block in values["exceptions"].items()
+        },
     )
+
+
+def _departure(block: Mapping[str, Any], description: Description) -> Departure:
+    settings = partial(description["fields"]["backbones"]["fields"][block["backbone"]], CLASS)
+    return Departure(**{**block, "settings": _floats(block["settings"], settings)})
 
 
 def require_dataset(params: Params, name: str) -> None:

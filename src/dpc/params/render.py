@@ -33,8 +33,11 @@ def _section(values: Any, description: Description, depth: int, lines: list[str]
         elif inner["kind"] == "mapping" and value:
             lines.append(f"{pad}{name}:")
             for key, block in value.items():
-                lines.append(f"{pad}  {key}:")
-                _plain_block(block, depth + 2, lines)
+                if isinstance(block, Mapping):
+                    lines.append(f"{pad}  {scalar(key)}:")
+                    _plain_block(block, depth + 2, lines)
+                else:
+                    lines.append(f"{pad}  {scalar(key)}: {scalar(block)}")
         elif isinstance(value, list) and value:
             # As DVC writes lists: `dvc exp run -S` then changes one line and no other.
             lines.append(f"{pad}{name}:")
@@ -84,7 +87,7 @@ def scalar(value: Any) -> str:
     if isinstance(value, int):
         return str(value)
     if isinstance(value, Mapping):
-        return "{" + ", ".join(f"{k}: {scalar(v)}" for k, v in value.items()) + "}"
+        return "{" + ", ".join(f"{scalar(k)}: {scalar(v)}" for k, v in value.items()) + "}"
     if isinstance(value, (list, tuple)):
         return "[" + ", ".join(scalar(v) for v in value) + "]"
     text = str(value)

@@ -70,7 +70,7 @@ def _describe_field(hint: Any, f: dataclasses.Field) -> Description:
         nullable, hint = len(options) < len(typing.get_args(hint)), options[0]
     limits = {
         key: f.metadata[key]
-        for key in ("ge", "gt", "le", "choices", "unique", "source")
+        for key in ("ge", "gt", "le", "choices", "unique", "optional", "source")
         if f.metadata.get(key) or (key in ("ge", "gt", "le") and f.metadata.get(key) is not None)
     }
     if f.default_factory is not dataclasses.MISSING:
@@ -85,11 +85,15 @@ def _describe_field(hint: Any, f: dataclasses.Field) -> Description:
         return {"kind": "list", "type": typing.get_args(hint)[0].__name__} | common
     if origin is dict:
         value = typing.get_args(hint)[1]
-        inner = (
-            describe(value) if isinstance(value, type) and dataclasses.is_dataclass(value) else ANY
-        )
-        return {"kind": "mapping", "value": inner} | common
+        return {"kind": "mapping", "value": _describe_value(value)} | common
     return {"kind": "leaf", "type": hint.__name__} | common
+
+
+def _describe_value(hint: Any) -> Description:
+    """What a mapping holds under each of its names."""
+    if hint in LEAVES:
+        return {"kind": "leaf", "type": hint.__name__, "nullable": False}
+    return describe(hint) if dataclasses.is_dataclass(hint) else ANY
 
 
 def _first_line(doc: str | None) -> str:

@@ -3,107 +3,9 @@
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from dpc.params.fields import param
-
-SOURCE_DPC = "DPC, CVPR 2025"
-SOURCE_COOP = "CoOp's data protocol"
-
-
-@dataclass(frozen=True)
-class Run:
-    """The grid: every dataset with every backbone, with and without DPC, for every seed."""
-
-    datasets: list[str] = param(
-        lambda: ["icons-tabler"],
-        "Datasets of the grid: embedded ones, or names from data.on_disk (see `dpc list`).",
-        unique=True,
-    )
-    backbones: list[str] = param(
-        lambda: ["coop"],
-        "Prompt learners to tune; each runs alone and with DPC. Zero-shot CLIP is always a row.",
-        unique=True,
-    )
-    budget: list[str] = param(
-        lambda: ["coop"],
-        "Backbones tuned once more, for as many images as stages one and two see together.",
-        unique=True,
-    )
-    ablations: list[str] = param(
-        list,
-        "Backbones whose ablation rungs are rows too: +TS (stage two with plain cross-entropy), "
-        "+DHNO (its hard negatives and L_CL), +WE (one mix for base and new); the row with DPC "
-        "adds decoupling.",
-        unique=True,
-        source=SOURCE_DPC,
-    )
-    seeds: list[int] = param(
-        lambda: [1, 2, 3],
-        "Seeds of the few-shot draw and of the training.",
-        ge=0,
-        le=2**31 - 1,
-        unique=True,
-        source=SOURCE_COOP,
-    )
-    threads: int = param(
-        1, "CPU threads of a stage; part of the result, since sums depend on it.", ge=1
-    )
-
-
-@dataclass(frozen=True)
-class OnDisk:
-    """A dataset in CoOp's layout: a split file and the folder its paths start from."""
-
-    split: str = param("", "Split file (train/val/test lists of [path, label, class name]).")
-    images: str = param("", "Folder that the split's paths start from.")
-    template: str = param("a photo of a {}.", "Sentence of zero-shot CLIP; {} is the class name.")
-
-
-@dataclass(frozen=True)
-class View:
-    """Augmented training views: random resized crops, a pure function of (seed, image, index)."""
-
-    count: int = param(
-        8, "Augmented views of each training image; an epoch uses view (epoch mod count).", ge=1
-    )
-    seed: int = param(0, "Seed of the views, apart from the run's seeds.", ge=0)
-    scale_min: float = param(
-        0.08,
-        "Smallest share of the image's area that a crop keeps.",
-        gt=0,
-        le=1,
-        source="the four backbones' common recipe",
-    )
-    ratio_max: float = param(
-        4 / 3, "Largest width-to-height ratio of a crop (the smallest is its inverse).", ge=1
-    )
-    flip: float = param(0.5, "Probability of a horizontal flip.", ge=0, le=1)
-
-
-@dataclass(frozen=True)
-class Data:
-    """Where images come from and how base, new and few-shot sets are drawn."""
-
-    root: str = param("data", "Folder that the paths of data.on_disk start from.")
-    on_disk: dict[str, OnDisk] = param(
-        dict, "Own datasets by name: {name: {split: file, images: folder, template: sentence}}."
-    )
-    shots: int = param(16, "Training images of each class; 0: all.", ge=0, source=SOURCE_COOP)
-    val_shots: int = param(
-        4,
-        "Most validation images of each class; they choose weights, never train.",
-        ge=1,
-        source=SOURCE_COOP,
-    )
-    split_by: str = param(
-        "image",
-        "Embedded icons: train/test split by image, or by drawing (all styles on one side).",
-        choices=("image", "drawing"),
-    )
-    test_cap: int = param(
-        20, "Embedded icons: most test images of one class, so that no class rules the test.", ge=1
-    )
-    views: View = field(default_factory=View, metadata={"doc": "Augmented training views."})
-
+from dpc.params.data import Data, Departure, Run
+from dpc.params.fields import SOURCE_DPC, param
+from dpc.params.protocols import FEW_SHOT, PROTOCOLS, HALVED
 
 @dataclass(frozen=True)
 class ClipParams:
@@ -254,8 +156,10 @@ class Params:
 
     protocol: str = param(
         "base-to-new",
-        "base-to-new: tune on the first half of the classes, test on both halves.",
-        choices=("base-to-new",),
+        "base-to-new: tune on the first half of the classes, test each half by itself; "
+        "generalized: the same, with all classes competing; few-shot: tune and test on all classes; "
+        "cross-dataset and domain-generalization: tune on run.datasets, test on run.targets.",
+        choices=PROTOCOLS,
     )
     run: Run = field(default_factory=Run, metadata={"doc": "The grid."})
     data: Data = field(default_factory=Data, metadata={"doc": "Images, shots and views."})
@@ -273,6 +177,35 @@ class Params:
         metadata={"doc": "The teacher of backbones that learn from one (PromptKD)."},
     )
     dpc: Dpc = field(default_factory=Dpc, metadata={"doc": "Dual-Prompt Collaboration."})
+    exceptions: dict[str, Departure] = param(
+        dict,
+        "Keys of a backbone's block that differ for some datasets or shots, by a name of your own; "
+        "of two that apply, the later wins: "
+        "{short: {backbone: coop, shots: [1], settings: {epochs: 50}}}.",
+    )
+
+    @property
+    def halved(self) -> bool:
+        """Whether prompts are tuned on the first half of the classes, the base classes."""
+        return self.protocol in HALVED
+
+    @property
+    def tested(self) -> list[str]:
+        """All datasets: those that are tuned on, then those that are only tested on."""
+        return [*self.run.datasets, *self.run.targets]
+
+    def source_of(self, dataset: str) -> str:
+        """The dataset whose prompts are tested on ``dataset``."""
+        return self.run.datasets[0] if dataset in self.run.targets else dataset
+
+    def at(self, dataset: str, shots: int) -> "Params":
+        """The parameters of one dataset and number of shots: with the exceptions that apply."""
+        blocks = dict(self.backbones)
+        for exception in self.exceptions.values():
+            applies = not exception.datasets or dataset in exception.datasets
+            if applies and (not exception.shots or shots in exception.shots):
+                blocks[exception.backbone] = blocks[exception.backbone] | exception.settings
+        return replace(self, backbones=blocks)
 
     def block(self, backbone: str) -> dict[str, Any]:
         """A backbone's block without ``class``, as its class's ``Params`` take it."""

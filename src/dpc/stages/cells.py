@@ -13,6 +13,29 @@ PARTS = ("main", "budget", "ablation")
 
 
 @dataclass(frozen=True)
+class Draw:
+    """A few-shot draw: training images of each class (0: all), and its seed."""
+
+    shots: int
+    seed: int
+
+    @property
+    def name(self) -> str:
+        """``shots16-seed1``: the name of its files."""
+        return f"shots{self.shots}-seed{self.seed}"
+
+    @property
+    def title(self) -> str:
+        """It in words: ``16 shots seed 1``."""
+        return f"{self.shots or 'all'} shots seed {self.seed}"
+
+
+def draws(params: Params) -> list[Draw]:
+    """Every draw of the grid: the shots, and of each number all seeds."""
+    return [Draw(shots, seed) for shots in params.run.shots for seed in params.run.seeds]
+
+
+@dataclass(frozen=True)
 class Method:
     """A row of the table: a backbone alone (""), "dpc" on it, "budget" or a rung of the ablation.
 
@@ -79,6 +102,6 @@ def _of(params: Params, backbone: str) -> Iterator[Method]:
     yield Method(backbone, "dpc")
 
 
-def seeds_of(method: Method, params: Params) -> list[int | None]:
-    """The seeds that a row has results for."""
-    return [None] if method.seedless else list(params.run.seeds)
+def draws_of(method: Method, params: Params) -> list[Draw | None]:
+    """The draws that a row has results for."""
+    return [None] if method.seedless else list(draws(params))

@@ -27,7 +27,7 @@ def plans(params: Params, jobs: list[Job]) -> Iterator[str]:
 
     told = set()
     for job in jobs:
-        cell = (job.stage, job.cell["dataset"], job.cell["backbone"])
+        cell = (job.stage, *(job.cell[key] for key in ("dataset", "backbone", "shots")))
         if cell in told:
             continue
         told.add(cell)
@@ -43,6 +43,7 @@ def _plan(params: Params, job: Job) -> "Plan":
     from dpc.stages.tune import prolonged, stage_one_recipe, start
 
     name, seed = job.cell["backbone"], job.cell["seed"]
+    params = params.at(job.cell["dataset"], job.cell["shots"])
     inputs = {role: entry.read() for role, entry in job.inputs.items() if role != "tuned"}
     two = job.stage in ("finetune", "two_step")
     unlabelled = traits(params, name)["transductive"] and not two

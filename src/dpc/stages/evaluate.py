@@ -1,6 +1,6 @@
 """`dpc evaluate`: one row of the table, with logits and predictions of every test image."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from dpc.artifacts import Artifact
@@ -8,7 +8,7 @@ from dpc.params.backbones import traits
 from dpc.params.load import require_dataset
 from dpc.params.sections import Params
 from dpc.stages import slices
-from dpc.stages.cells import Method
+from dpc.stages.cells import Draw, Method
 from dpc.stages.inputs import (
     parallel_input,
     shots_input,
@@ -20,39 +20,51 @@ from dpc.stages.layout import Layout
 from dpc.stages.runner import Input, Job, Made, device_of
 
 
-def job(params: Params, layout: Layout, dataset: str, method: Method, seed: int | None) -> Job:
-    """Test one method on base and new classes; with DPC, along ω_b and ω_n as well."""
+def job(
+    params: Params, layout: Layout, dataset: str, method: Method, draw: Draw | None
+) -> Job:
+    """Test one method on ``dataset``; with DPC, along ω_b and ω_n as well."""
     require_dataset(params, dataset)
+    shots, seed = (draw.shots, draw.seed) if draw is not None else (None, None)
+    if shots is not None:
+        params = params.at(params.source_of(dataset), shots)
 
     def make(artifacts: Mapping[str, Artifact], key: str) -> Made:
-        row, tensors = evaluate(params, layout, dataset, method, artifacts)
-        row = {"dataset": dataset, "seed": seed} | row
-        return {"row.safetensors": Artifact(tensors, row)}
+        row, arrays = evaluate(params, layout, dataset, method, artifacts)
+        cell = {
+            "dataset": dataset,
+            "source": params.source_of(dataset),
+            "protocol": params.protocol,
+            "shots": shots,
+            "seed": seed,
+        }
+        return {"row.safetensors": Artifact(arrays, cell | row)}
 
     return Job(
         "evaluate",
-        {"dataset": dataset, "method": method.name, "seed": seed},
+        {"dataset": dataset, "method": method.name, "shots": shots, "seed": seed},
         slices.evaluate(params, method),
-        _inputs(params, layout, dataset, method, seed),
-        {"row.safetensors": layout.evaluated(dataset, method.name, seed)},
+        _inputs(params, layout, dataset, method, draw),
+        {"row.safetensors": layout.evaluated(dataset, method.name, draw)},
         make,
         device_of(params),
     )
 
 
 def _inputs(
-    params: Params, layout: Layout, dataset: str, method: Method, seed: int | None
+    params: Params, layout: Layout, dataset: str, method: Method, draw: Draw | None
 ) -> dict[str, Input]:
     found = {"test": test_input(params, layout, dataset)}
-    if seed is None:
+    if draw is None:
         return found
+    source = params.source_of(dataset)
     found["tuned"] = tuned_input(
-        params, layout, dataset, method.backbone, seed, budget=method.kind == "budget"
+        params, layout, source, method.backbone, draw, budget=method.kind == "budget"
     )
     if method.has_parallel:
-        found["parallel"] = parallel_input(params, layout, dataset, method, seed)
-    if method.kind == "dpc":
-        found["shots"] = shots_input(params, layout, dataset, seed, "val.")
+        found["parallel"] = parallel_input(params, layout, source, method, draw)
+    if method.kind == "dpc" and source == dataset:
+        found["shots"] = shots_input(params, layout, dataset, draw, "val.")
     if traits(params, method.backbone)["needs_teacher"]:
         found["teacher"] = teacher_input(params, layout, dataset)
     return found
@@ -65,47 +77,41 @@ def evaluate(
     method: Method,
     inputs: Mapping[str, Artifact],
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """A row (see ``report.rows``) and, for both halves, logits (N, C) float16, predictions, labels.
+    """A row (see ``report.rows``) and its arrays (see ``readings.Tested``).
 
-    Base classes are tested with P̃_b = ω_b·P' + (1 − ω_b)·P, new ones with P̃_n (DPC, eq. of
+    Tuned classes are read with P̃_b = ω_b·P' + (1 − ω_b)·P, all others with P̃_n (DPC, eq. of
     Weighting-Decoupling); a row without DPC is P on both.
     """
     import torch
 
-    from dpc.evaluation.accuracy import accuracy
     from dpc.stages.models import models
+    from dpc.stages.readings import Reading, run_test
 
-    dpc = params.stage_two(method.backbone)
-    sweeps = (dpc.sweep, dpc.sweep_new) if method.kind == "dpc" else ([], [])
-    weights = dict(zip(("base", "new"), method.weights(dpc), strict=True))
-    test = inputs["test"]
-    arrays: dict[str, Any] = {}
-    row = method_fields(params, method)
+    dpc, test = params.stage_two(method.backbone), inputs["test"].results
+    tuned, mixed = dataset not in params.run.targets, method.kind == "dpc"
+    weight, weight_new = method.weights(dpc)
+    reading = Reading(
+        len(test["classnames"]),
+        test["base"],
+        tuned,
+        weight,
+        weight_new,
+        sweep=dpc.sweep if mixed and tuned else (),
+        sweep_new=dpc.sweep_new if mixed else (),
+    )
     with torch.no_grad(), models(params, layout, dataset, method, inputs) as found:
-        accuracies = {}
-        for half, sweep in zip(("base", "new"), sweeps, strict=True):
-            scores, labels = found.scores(half, half, [weights[half], *sweep])
-            logits = scores[weights[half]]
-            arrays[f"{half}.logits"] = logits.numpy().astype("float16")
-            arrays[f"{half}.predictions"] = logits.argmax(dim=1).numpy()
-            arrays[f"{half}.labels"] = labels.numpy()
-            accuracies[half] = {w: accuracy(value, labels) for w, value in scores.items()}
-            row[half] = accuracies[half][weights[half]]
-            row[f"n_{half}"] = len(labels)
-            row[f"classes_{half}"] = len(test.results[half])
-        row["curves"] = row["selected"] = None
-        if method.kind == "dpc":
-            scores, labels = found.scores("base", "val", dpc.sweep)
-            val = {w: accuracy(s, labels) if len(labels) else None for w, s in scores.items()}
-            row["curves"] = {
-                "omega_b": [
-                    {"weight": w, "test": accuracies["base"][w], "val": val.get(w)}
-                    for w in dpc.sweep
-                ],
-                "omega_n": [{"weight": w, "test": accuracies["new"][w]} for w in dpc.sweep_new],
-            }
-            row["selected"] = selected(row["curves"])
-    return row | training_facts(inputs), arrays
+        tested = run_test(params.protocol, found, reading)
+    row = method_fields(params, method) | tested.fields | {"curves": None, "selected": None}
+    if mixed:
+        omega_b = [
+            {"weight": w, "test": value, "val": tested.val.get(w)}
+            for w, value in tested.omega_b.items()
+        ]
+        omega_n = [{"weight": w, "test": value} for w, value in tested.omega_n.items()]
+        row["curves"] = {"omega_b": omega_b, "omega_n": omega_n}
+        if tuned:
+            row["selected"] = selected(omega_b, "base" if params.halved else "accuracy")
+    return row | training_facts(inputs), tested.arrays
 
 
 def method_fields(params: Params, method: Method) -> dict[str, Any]:
@@ -131,17 +137,16 @@ def method_fields(params: Params, method: Method) -> dict[str, Any]:
     }
 
 
-def selected(curves: Mapping[str, Any]) -> dict[str, Any]:
+def selected(points: Sequence[Mapping[str, Any]], metric: str) -> dict[str, Any]:
     """ω_b chosen on validation shots, and on the test set (an oracle nobody has); the smaller of
     two equal ones, as it lies nearer to the tuned prompt."""
-    points = curves["omega_b"]
     found: dict[str, Any] = {"val": None}
     if points and points[0]["val"] is not None:
         best = max(points, key=lambda point: (point["val"], -point["weight"]))
-        found["val"] = {"weight": best["weight"], "base": best["test"]}
+        found["val"] = {"weight": best["weight"], metric: best["test"]}
     if points:
         best = max(points, key=lambda point: (point["test"], -point["weight"]))
-        found["test_oracle"] = {"weight": best["weight"], "base": best["test"]}
+        found["test_oracle"] = {"weight": best["weight"], metric: best["test"]}
     return found
 
 

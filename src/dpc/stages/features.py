@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING
 from dpc import artifacts
 from dpc.artifacts import Artifact
 from dpc.datasets.base import Item, Manifest
-from dpc.datasets.fewshot import draw, halves, subset
+from dpc.datasets.fewshot import draw as few_shot
+from dpc.datasets.fewshot import halves, subset
 from dpc.files import digest
 from dpc.params.load import require_dataset
 from dpc.params.sections import Params
 from dpc.stages import slices
+from dpc.stages.cells import Draw
 from dpc.stages.inputs import manifest_input
 from dpc.stages.layout import Layout
 from dpc.stages.runner import Job, Made, device_of
@@ -24,26 +26,24 @@ if TYPE_CHECKING:
 
 
 def test_job(params: Params, layout: Layout, dataset: str) -> Job:
-    """Features of the test images of base and new classes, and what the table says of the set."""
+    """Features of the test images of all classes, and what the table says of the set."""
     require_dataset(params, dataset)
 
     def make(inputs: Mapping[str, Artifact], key: str) -> Made:
         from dpc.stages.frozen import clip_for
 
         manifest = Manifest.from_json(inputs["manifest"].results)
-        cut = halves(manifest.splits["train"])
         _warn_of_unknown_words(params, manifest)
-        tensors: dict[str, np.ndarray] = {}
-        for half, labels in (("base", cut.base), ("new", cut.new)):
-            items = subset(manifest.splits["test"], labels)
-            what = f"{dataset}: {half} test images"
-            encoder = Encoder(params, layout, dataset, clip_for(params), what)
-            tensors[f"{half}.features"] = encoder.plain(items)
-            tensors[f"{half}.labels"] = labels_of(items)
-            tensors[f"{half}.items"] = packed(items)
+        items = manifest.splits["test"]
+        encoder = Encoder(params, layout, dataset, clip_for(params), f"{dataset}: test images")
+        tensors: dict[str, np.ndarray] = {
+            "test.features": encoder.plain(items),
+            "test.labels": labels_of(items),
+            "test.items": packed(items),
+        }
         results = {
-            "base": [manifest.classnames[label] for label in cut.base],
-            "new": [manifest.classnames[label] for label in cut.new],
+            "classnames": list(manifest.classnames),
+            "base": len(halves(manifest.splits["train"]).base),
             "rule": manifest.rule,
             "template": manifest.template,
             "train_images": len(manifest.splits["train"]),
@@ -62,8 +62,8 @@ def test_job(params: Params, layout: Layout, dataset: str) -> Job:
     )
 
 
-def shots_job(params: Params, layout: Layout, dataset: str, seed: int) -> Job:
-    """Features of the few-shot views and validation shots of the base classes, for one seed."""
+def shots_job(params: Params, layout: Layout, dataset: str, draw: Draw) -> Job:
+    """Features of the few-shot views and validation shots of the classes that are tuned on."""
     require_dataset(params, dataset)
     data = params.data
 
@@ -72,10 +72,10 @@ def shots_job(params: Params, layout: Layout, dataset: str, seed: int) -> Job:
 
         manifest = Manifest.from_json(inputs["manifest"].results)
         splits = manifest.splits
-        drawn = draw(splits["train"], splits["val"], data.shots, data.val_shots, seed)
-        base = halves(splits["train"]).base
-        train, val = subset(drawn.train, base), subset(drawn.val, base)
-        what = f"{dataset} seed {seed}: training views"
+        drawn = few_shot(splits["train"], splits["val"], draw.shots, data.val_shots, draw.seed)
+        classes = tuned_classes(params, manifest)
+        train, val = subset(drawn.train, classes), subset(drawn.val, classes)
+        what = f"{dataset} {draw.title}: training views"
         encoder = Encoder(params, layout, dataset, clip_for(params), what)
         tensors = {
             "train.items": packed(train),
@@ -86,25 +86,32 @@ def shots_job(params: Params, layout: Layout, dataset: str, seed: int) -> Job:
             "val.labels": labels_of(val),
         }
         if slices.pool_of_all(params):
-            pool = subset(splits["train"], base)
+            pool = subset(splits["train"], classes)
             tensors["pool.items"] = packed(pool)
             tensors["pool.features"] = encoder.views(pool, data.views.count)
             tensors["pool.labels"] = labels_of(pool)
         results = {
-            "classnames": [manifest.classnames[label] for label in base],
+            "classnames": [manifest.classnames[label] for label in classes],
             "draw": digest(artifacts.canonical([list(item) for item in drawn.train])),
         }
         return {"shots.safetensors": Artifact(tensors, results)}
 
     return Job(
         "shots",
-        {"dataset": dataset, "seed": seed},
+        {"dataset": dataset, "shots": draw.shots, "seed": draw.seed},
         slices.shots(params),
         {"manifest": manifest_input(params, layout, dataset)},
-        {"shots.safetensors": layout.shots(dataset, seed)},
+        {"shots.safetensors": layout.shots(dataset, draw)},
         make,
         device_of(params),
     )
+
+
+def tuned_classes(params: Params, manifest: Manifest) -> tuple[int, ...]:
+    """Labels that prompts are tuned on: the base classes, or all where a protocol has no halves."""
+    if params.halved:
+        return halves(manifest.splits["train"]).base
+    return tuple(range(len(manifest.classnames)))
 
 
 def _warn_of_unknown_words(params: Params, manifest: Manifest) -> None:

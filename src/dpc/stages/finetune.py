@@ -9,6 +9,7 @@ from dpc.params.backbones import traits
 from dpc.params.load import require_dataset
 from dpc.params.sections import Params
 from dpc.stages import slices
+from dpc.stages.cells import Draw
 from dpc.stages.inputs import shots_input, taught_input, teacher_input, tuned_input
 from dpc.stages.layout import Layout
 from dpc.stages.runner import Input, Job, Made, device_of
@@ -20,13 +21,14 @@ if TYPE_CHECKING:
 
 
 def job(
-    params: Params, layout: Layout, dataset: str, backbone: str, seed: int, two_step: bool = False
+    params: Params, layout: Layout, dataset: str, backbone: str, draw: Draw, two_step: bool = False
 ) -> Job:
-    """Clone P and tune the clone on the base classes' shots, hard negatives mined with P.
+    """Clone P and tune the clone on the shots of one draw, hard negatives mined with P.
 
     With ``two_step``, the first rung of the ablation: plain cross-entropy, no negatives.
     """
     require_dataset(params, dataset)
+    params, seed = params.at(dataset, draw.shots), draw.seed
 
     def make(inputs: Mapping[str, Artifact], key: str) -> Made:
         from dpc.stages.frozen import clip_for
@@ -39,29 +41,29 @@ def job(
             bank = at_hand.labelled(shots)
             own_pool = pool_parts(params, backbone, two_step)
             pool = at_hand.labelled(shots, "pool") if own_pool else None
-            what = f"{dataset} {backbone}{'+ts' if two_step else '+dpc'} seed {seed}"
+            what = f"{dataset} {backbone}{'+ts' if two_step else '+dpc'} {draw.title}"
             made = parallel(task, tuned, bank, pool, recipe, seed, key, what)
             return {"parallel.safetensors": made}
 
     return Job(
         "two_step" if two_step else "finetune",
-        {"dataset": dataset, "backbone": backbone, "seed": seed},
+        {"dataset": dataset, "backbone": backbone, "shots": draw.shots, "seed": seed},
         slices.finetune(params, backbone, two_step),
-        stage_two_inputs(params, layout, dataset, backbone, seed, two_step),
-        {"parallel.safetensors": layout.parallel(dataset, backbone, seed, two_step)},
+        stage_two_inputs(params, layout, dataset, backbone, draw, two_step),
+        {"parallel.safetensors": layout.parallel(dataset, backbone, draw, two_step)},
         make,
         device_of(params),
     )
 
 
 def stage_two_inputs(
-    params: Params, layout: Layout, dataset: str, backbone: str, seed: int, two_step: bool
+    params: Params, layout: Layout, dataset: str, backbone: str, draw: Draw, two_step: bool
 ) -> dict[str, Input]:
     """The shots, P, and the teacher if the backbone needs one."""
     parts = ("train.", *pool_parts(params, backbone, two_step))
     found = {
-        "shots": shots_input(params, layout, dataset, seed, *parts),
-        "tuned": tuned_input(params, layout, dataset, backbone, seed),
+        "shots": shots_input(params, layout, dataset, draw, *parts),
+        "tuned": tuned_input(params, layout, dataset, backbone, draw),
     }
     if traits(params, backbone)["needs_teacher"]:
         found["teacher"] = teacher_input(params, layout, dataset)
@@ -72,7 +74,7 @@ def stage_two_inputs(
 def start(
     params: Params, backbone: str, inputs: Mapping[str, Artifact]
 ) -> tuple["Backbone", "Task"]:
-    """The tuned backbone, and the base classes."""
+    """The tuned backbone, and the classes that it was tuned on."""
     from dpc.backbones.base import make_task
     from dpc.stages.frozen import clip_for
     from dpc.stages.states import saved_backbone, teacher_of

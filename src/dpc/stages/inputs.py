@@ -2,7 +2,7 @@
 
 from dpc.params.sections import Params
 from dpc.stages import slices
-from dpc.stages.cells import Method
+from dpc.stages.cells import Draw, Method
 from dpc.stages.layout import Layout
 from dpc.stages.runner import Input
 
@@ -19,10 +19,10 @@ def test_input(params: Params, layout: Layout, dataset: str) -> Input:
     return Input(layout.test_features(dataset), slices.features(params), remedy)
 
 
-def shots_input(params: Params, layout: Layout, dataset: str, seed: int, *parts: str) -> Input:
-    """One seed's features as another stage's input; ``parts``: prefixes of what it reads."""
+def shots_input(params: Params, layout: Layout, dataset: str, draw: Draw, *parts: str) -> Input:
+    """One draw's features as another stage's input; ``parts``: prefixes of what it reads."""
     remedy = f"run `dpc features --dataset {dataset}`"
-    return Input(layout.shots(dataset, seed), slices.shots(params), remedy, parts)
+    return Input(layout.shots(dataset, draw), slices.shots(params), remedy, parts)
 
 
 def teacher_input(params: Params, layout: Layout, dataset: str) -> Input:
@@ -44,34 +44,36 @@ def tuned_teacher_input(params: Params, layout: Layout, dataset: str) -> Input:
 
 
 def tuned_input(
-    params: Params, layout: Layout, dataset: str, backbone: str, seed: int, budget: bool = False
+    params: Params, layout: Layout, dataset: str, backbone: str, draw: Draw, budget: bool = False
 ) -> Input:
     """The tuned prompt as another stage's input."""
     made_by = slices.budget(params, backbone) if budget else slices.tune(params, backbone)
-    cell = f"--dataset {dataset} --backbone {backbone} --seeds {seed}"
+    cell = f"--dataset {dataset} --backbone {backbone} --shots {draw.shots} --seeds {draw.seed}"
     remedy = f"run `dpc tune {cell}{' --part budget' if budget else ''}`"
-    return Input(layout.tuned(dataset, backbone, seed, budget), made_by, remedy)
+    return Input(layout.tuned(dataset, backbone, draw, budget), made_by, remedy)
 
 
 def parallel_input(
-    params: Params, layout: Layout, dataset: str, method: Method, seed: int
+    params: Params, layout: Layout, dataset: str, method: Method, draw: Draw
 ) -> Input:
     """The parallel prompt of a method as another stage's input."""
     backbone, two_step = method.backbone, method.two_step
-    cell = f"--dataset {dataset} --backbone {backbone} --seeds {seed}"
+    cell = f"--dataset {dataset} --backbone {backbone} --shots {draw.shots} --seeds {draw.seed}"
     return Input(
-        layout.parallel(dataset, backbone, seed, two_step),
+        layout.parallel(dataset, backbone, draw, two_step),
         slices.finetune(params, backbone, two_step),
         f"run `dpc finetune {cell}{' --part ablation' if two_step else ''}`",
     )
 
 
 def row_input(
-    params: Params, layout: Layout, dataset: str, method: Method, seed: int | None
+    params: Params, layout: Layout, dataset: str, method: Method, draw: Draw | None
 ) -> Input:
     """A row as the report's input."""
+    if draw is not None:
+        params = params.at(params.source_of(dataset), draw.shots)
     return Input(
-        layout.evaluated(dataset, method.name, seed),
+        layout.evaluated(dataset, method.name, draw),
         slices.evaluate(params, method),
         f"run `dpc evaluate --dataset {dataset} --backbone {method.backbone}`",
     )

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from dpc.stages.cells import Draw
+
 CHECKPOINTS = Path(".cache/checkpoints")
 
 
@@ -33,14 +35,14 @@ class Layout:
         """Frozen features of the test images."""
         return self.root / "features" / dataset / "test.safetensors"
 
-    def shots(self, dataset: str, seed: int) -> Path:
-        """Frozen features of one seed's few-shot and validation images."""
-        return self.root / "features" / dataset / f"seed{seed}.safetensors"
+    def shots(self, dataset: str, draw: Draw) -> Path:
+        """Frozen features of one draw's few-shot and validation images."""
+        return self.root / "features" / dataset / f"{draw.name}.safetensors"
 
-    def tuned(self, dataset: str, backbone: str, seed: int, budget: bool = False) -> Path:
+    def tuned(self, dataset: str, backbone: str, draw: Draw, budget: bool = False) -> Path:
         """The tuned prompt P; with ``budget``, tuned for as long as both stages together."""
         stage = "budget" if budget else "tune"
-        return self.root / stage / dataset / backbone / f"seed{seed}.safetensors"
+        return self.root / stage / dataset / backbone / f"{draw.name}.safetensors"
 
     def make_room_for_teacher(self, dataset: str) -> None:
         """Make the teacher's folder: engines name it, with or without a teacher in it."""
@@ -58,14 +60,14 @@ class Layout:
         """The teacher's features of the training images."""
         return self.root / "teacher" / dataset / "images.safetensors"
 
-    def parallel(self, dataset: str, backbone: str, seed: int, two_step: bool = False) -> Path:
+    def parallel(self, dataset: str, backbone: str, draw: Draw, two_step: bool = False) -> Path:
         """The parallel prompt P'; with ``two_step``, the one of the ablation's first rung."""
         stage = "two_step" if two_step else "finetune"
-        return self.root / stage / dataset / backbone / f"seed{seed}.safetensors"
+        return self.root / stage / dataset / backbone / f"{draw.name}.safetensors"
 
-    def evaluated(self, dataset: str, method: str, seed: int | None) -> Path:
+    def evaluated(self, dataset: str, method: str, draw: Draw | None) -> Path:
         """Logits, predictions and accuracies of one row."""
-        name = "all" if seed is None else f"seed{seed}"
+        name = "all" if draw is None else draw.name
         return self.root / "evaluate" / dataset / method / f"{name}.safetensors"
 
     @property

@@ -1,4 +1,4 @@
-"""P, P' and their mixes over the two halves of one data set, and the images they are tested on."""
+"""P, P' and their mixes over classes of one dataset, and the images they are tested on."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -21,7 +21,7 @@ from dpc.stages.states import new_backbone, saved_backbone, teacher_of, tensors
 
 
 class Models:
-    """Mixes of P and P', tested on classes of one half.
+    """Mixes of P and P', tested on some of a dataset's classes.
 
     Args:
         clip: the frozen CLIP.
@@ -45,59 +45,69 @@ class Models:
         self._clip, self._tuned, self._parallel = clip, tuned, parallel
         self._inputs, self._template = inputs, template
         self._params, self._pictures = params, pictures
-        # (weight, half) -> the mix and its text features: validation shots ask for base's again
-        self._known: dict[tuple[float, str], tuple[Backbone, Tensor]] = {}
+        # the mix and its text features: validation shots ask for those of the tuned classes again
+        self._known: dict[tuple[float, range], tuple[Backbone, Tensor]] = {}
 
     def scores(
-        self, half: str, images: str, weights: Sequence[float]
-    ) -> tuple[dict[float, Tensor], Tensor]:
-        """Logits (N, C) of every mix, by weight, and labels (N,).
+        self,
+        images: str,
+        classes: range,
+        weights: Sequence[float],
+        rows: Tensor | None = None,
+    ) -> dict[float, Tensor]:
+        """Logits (N, C) of every mix, by weight.
 
         Args:
-            half: "base" or "new": the classes to tell apart.
-            images: whose images: a half's test images, or base classes' validation shots, "val".
+            images: "test", or "val": the validation shots.
+            classes: labels of the dataset to tell apart.
             weights: shares of P'; without P', the only one is 0.
+            rows: (N,) which of the images; None: all.
         """
         source = self._inputs["shots" if images == "val" else "test"]
-        labels = tensors(source, f"{images}.")["labels"]
-        if len(labels) == 0:  # a data set without validation images
-            nothing = torch.zeros(0, len(self._inputs["test"].results[half]))
-            return dict.fromkeys(weights, nothing), labels
-        known = {weight: self._mix(weight, half) for weight in dict.fromkeys(weights)}
+        chosen = rows if rows is not None else torch.arange(len(source.tensors[f"{images}.labels"]))
+        if len(chosen) == 0:  # a dataset without validation images
+            return dict.fromkeys(weights, torch.zeros(0, len(classes)))
+        known = {weight: self._mix(weight, classes) for weight in dict.fromkeys(weights)}
         mixes = {weight: backbone for weight, (backbone, _) in known.items()}
-        features = self._image_features(source, images, mixes)
+        features = self._image_features(source, images, chosen, mixes)
         found = {}
         for weight, (_, texts) in known.items():
             scores = logits(self._clip.logit_scale, features[weight].to(texts.device), texts)
             found[weight] = scores.cpu()
-        return found, labels
+        return found
 
-    def _mix(self, weight: float, half: str) -> tuple[Backbone, Tensor]:
-        if (weight, half) not in self._known:
+    def labels(self, images: str) -> Tensor:
+        """(N,) of the test images in the dataset's labels, of "val" among the tuned classes."""
+        source = self._inputs["shots" if images == "val" else "test"]
+        return tensors(source, f"{images}.")["labels"]
+
+    def _mix(self, weight: float, classes: range) -> tuple[Backbone, Tensor]:
+        if (weight, classes) not in self._known:
             backbone = self._tuned
             if self._parallel is not None:
                 backbone = mixed_backbone(self._tuned, self._parallel, weight)
-            self._known[weight, half] = backbone, self._text_features(backbone, half)
-        return self._known[weight, half]
+            self._known[weight, classes] = backbone, self._text_features(backbone, classes)
+        return self._known[weight, classes]
 
-    def _text_features(self, backbone: Backbone, half: str) -> Tensor:
-        names = self._inputs["test"].results
-        first = len(names["base"])
-        classes = slice(first) if half == "base" else slice(first, None)
-        teacher = teacher_of(self._params, self._inputs.get("teacher"), classes)
-        task = make_task(self._clip, backbone, names[half], self._template, teacher)
+    def _text_features(self, backbone: Backbone, classes: range) -> Tensor:
+        part = slice(classes.start, classes.stop)
+        names = self._inputs["test"].results["classnames"][part]
+        teacher = teacher_of(self._params, self._inputs.get("teacher"), part)
+        task = make_task(self._clip, backbone, names, self._template, teacher)
         return backbone.text_features(task)
 
     def _image_features(
-        self, source: Artifact, images: str, mixes: Mapping[float, Backbone]
+        self, source: Artifact, images: str, rows: Tensor, mixes: Mapping[float, Backbone]
     ) -> dict[float, Tensor]:
         """(N, d) of every mix on the CPU; a batch is decoded once for all of them."""
-        frozen = tensors(source, f"{images}.")["features"]
         if self._pictures is None:
+            frozen = tensors(source, f"{images}.")["features"][rows]
             given = Views(frozen.to(self._clip.device))
             return {w: mix.image_features(self._clip, given).cpu() for w, mix in mixes.items()}
+        items = items_of(source, images)
+        chosen = [items[row] for row in rows.tolist()]
         found: dict[float, list[Tensor]] = {weight: [] for weight in mixes}
-        for pixels in batches(map(self._pictures.plain, items_of(source, images))):
+        for pixels in batches(map(self._pictures.plain, chosen)):
             views = Views(images=pixels.to(self._clip.device))
             for weight, mix in mixes.items():
                 found[weight].append(mix.image_features(self._clip, views).cpu())

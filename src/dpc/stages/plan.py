@@ -9,7 +9,7 @@ from dpc.errors import DpcError
 from dpc.files import sha256
 from dpc.params.sections import Params
 from dpc.stages import evaluate, features, finetune, prepare, slices, teacher, tune
-from dpc.stages.cells import ZERO_SHOT, methods
+from dpc.stages.cells import ZERO_SHOT, Draw, methods
 from dpc.stages.layout import Layout
 from dpc.stages.runner import Job, provenance_of
 
@@ -21,17 +21,18 @@ class Selection:
     """The cells that a command is about; empty means all of params.yaml.
 
     Attributes:
-        datasets, backbones, seeds: restrict the grid.
+        datasets, backbones, seeds, shots: restrict the grid.
         test: of `features`, the test images' part.
-        shots: of `features`, the seeds' part.
+        views: of `features`, the draws' part.
         part: of `tune`, `finetune` and `evaluate`, one of ``cells.PARTS``; "" is all of them.
     """
 
     datasets: Sequence[str] = ()
     backbones: Sequence[str] = ()
     seeds: Sequence[int] = ()
+    shots: Sequence[int] = ()
     test: bool = True
-    shots: bool = True
+    views: bool = True
     part: str = ""
 
     def wants(self, part: str) -> bool:
@@ -45,25 +46,25 @@ def jobs(stage: str, params: Params, layout: Layout, chosen: Selection) -> Itera
     Raises:
         DpcError: a backbone that the grid does not have.
     """
-    seeds = list(chosen.seeds or params.run.seeds)
+    drawn = _draws(params, chosen)
     backbones = _backbones(params, chosen)
-    for dataset in chosen.datasets or params.run.datasets:
+    for dataset in chosen.datasets or params.tested:
         if stage == "prepare":
             yield prepare.job(params, layout, dataset)
-        elif stage == "features":
-            if chosen.test:
-                yield features.test_job(params, layout, dataset)
-            if chosen.shots:
-                yield from (features.shots_job(params, layout, dataset, seed) for seed in seeds)
-        elif stage == "teacher":
-            if set(backbones) & set(slices.students(params)):
-                yield from teacher.jobs(params, layout, dataset)
         elif stage == "evaluate":
-            yield from _evaluations(params, layout, dataset, chosen, backbones, seeds)
-        else:
+            yield from _evaluations(params, layout, dataset, chosen, backbones, drawn)
+        elif stage == "features" and chosen.test:
+            yield features.test_job(params, layout, dataset)
+        if dataset in params.run.targets:  # nothing is tuned on it
+            continue
+        if stage == "features" and chosen.views:
+            yield from (features.shots_job(params, layout, dataset, draw) for draw in drawn)
+        elif stage == "teacher" and set(backbones) & set(slices.students(params)):
+            yield from teacher.jobs(params, layout, dataset)
+        elif stage in ("tune", "finetune"):
             for backbone in backbones:
                 if backbone != ZERO_SHOT:
-                    yield from _training(stage, params, layout, dataset, backbone, seeds, chosen)
+                    yield from _training(stage, params, layout, dataset, backbone, drawn, chosen)
 
 
 def stale(params: Params, layout: Layout) -> list[str]:
@@ -89,7 +90,7 @@ def leftovers(params: Params, layout: Layout) -> list[Path]:
         for job in jobs(stage, params, layout, Selection())
         for path in job.outputs.values()
     }
-    folders = [layout.root.glob(f"*/{dataset}") for dataset in params.run.datasets]
+    folders = [layout.root.glob(f"*/{dataset}") for dataset in params.tested]
     found = (path for each in folders for folder in each for path in folder.rglob("*"))
     return sorted(path for path in found if path.is_file() and path not in made)
 
@@ -121,11 +122,11 @@ def _training(
     layout: Layout,
     dataset: str,
     backbone: str,
-    seeds: Sequence[int],
+    drawn: Sequence[Draw],
     chosen: Selection,
 ) -> Iterator[Job]:
-    for seed in seeds:
-        cell = (params, layout, dataset, backbone, seed)
+    for draw in drawn:
+        cell = (params, layout, dataset, backbone, draw)
         if stage == "finetune":
             if chosen.wants("main"):
                 yield finetune.job(*cell)
@@ -144,12 +145,17 @@ def _evaluations(
     dataset: str,
     chosen: Selection,
     backbones: Sequence[str],
-    seeds: Sequence[int],
+    drawn: Sequence[Draw],
 ) -> Iterator[Job]:
     for method in methods(params):
         if chosen.wants(method.part) and method.backbone in backbones:
-            for seed in [None] if method.seedless else seeds:
-                yield evaluate.job(params, layout, dataset, method, seed)
+            for draw in [None] if method.seedless else drawn:
+                yield evaluate.job(params, layout, dataset, method, draw)
+
+
+def _draws(params: Params, chosen: Selection) -> list[Draw]:
+    shots = chosen.shots or params.run.shots
+    return [Draw(each, seed) for each in shots for seed in chosen.seeds or params.run.seeds]
 
 
 def _backbones(params: Params, chosen: Selection) -> list[str]:

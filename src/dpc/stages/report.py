@@ -11,7 +11,7 @@ from dpc.progress import LOG
 from dpc.provenance import library_versions
 from dpc.report.page import ReportContext, build
 from dpc.stages import slices
-from dpc.stages.cells import methods, seeds_of
+from dpc.stages.cells import draws, draws_of, methods
 from dpc.stages.inputs import row_input, shots_input, test_input
 from dpc.stages.layout import Layout
 from dpc.stages.plan import stale
@@ -43,10 +43,10 @@ def write(params: Params, layout: Layout) -> None:
 def files(params: Params, layout: Layout) -> dict[Path, bytes]:
     """Every file of the report, by path; the same rows and params give the same bytes."""
     rows = [
-        row_input(params, layout, dataset, method, seed).read().results
-        for dataset in params.run.datasets
+        row_input(params, layout, dataset, method, draw).read().results
+        for dataset in params.tested
         for method in methods(params)
-        for seed in seeds_of(method, params)
+        for draw in draws_of(method, params)
     ]
     built = build(rows, _context(params, layout))
     return {
@@ -57,19 +57,22 @@ def files(params: Params, layout: Layout) -> dict[Path, bytes]:
 
 def _context(params: Params, layout: Layout) -> ReportContext:
     sets, inputs = [], {}
-    for dataset in params.run.datasets:
+    for dataset in params.tested:
         test = test_input(params, layout, dataset).read()
         inputs[f"{dataset}: test features"] = test.content
         inputs[f"{dataset}: manifest"] = test.provenance["inputs"]["manifest"]
-        for seed in params.run.seeds:
-            shots = shots_input(params, layout, dataset, seed).read()
-            inputs[f"{dataset}: few-shot set of seed {seed}"] = shots.results["draw"]
+        base, most = test.results["base"] if params.halved else 0, 0
+        for draw in draws(params) if dataset in params.run.datasets else ():
+            shots = shots_input(params, layout, dataset, draw).read()
+            inputs[f"{dataset}: few-shot set, {draw.title}"] = shots.results["draw"]
+            most = max(most, len(shots.tensors["train.labels"]))
         sets.append(
             {
                 "name": dataset,
-                "classes_base": len(test.results["base"]),
-                "classes_new": len(test.results["new"]),
-                "n_shots": len(shots.tensors["train.labels"]),
+                "classes": len(test.results["classnames"]),
+                "classes_base": base,
+                "classes_new": len(test.results["classnames"]) - base if base else 0,
+                "n_shots": most,
                 "n_train": test.results["train_images"],
                 "n_test": test.results["test_images"],
                 "split_by": test.results["rule"],

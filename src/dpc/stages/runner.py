@@ -16,6 +16,7 @@ from dpc.files import digest, sweep, write_atomically
 from dpc.params.sections import Params
 from dpc.progress import LOG
 from dpc.provenance import library_versions
+from dpc.stages.cells import Draw
 from dpc.stages.layout import Layout, checkpoint
 from dpc.stages.slices import Slice
 from dpc.store import Store
@@ -83,8 +84,9 @@ class Job:
         """The cell in words: ``tune icons-tabler coop seed 1``."""
         words = [self.stage, self.cell.get("dataset"), self.cell.get("method")]
         words.append(self.cell.get("backbone") if not self.cell.get("method") else None)
-        seed = self.cell.get("seed")
-        words.append(f"seed {seed}" if seed is not None else None)
+        shots, seed = self.cell.get("shots"), self.cell.get("seed")
+        if seed is not None:
+            words.append(Draw(shots or 0, seed).title)
         return " ".join(str(word) for word in words if word)
 
 

@@ -27,19 +27,29 @@ Slice = dict[str, Any]
 def all_slices(params: Params) -> dict[str, Slice]:
     """Every slice of the grid, by name."""
     found = {"features": features(params), "shots": shots(params), "report": report(params)}
-    for dataset in params.run.datasets:
+    for dataset in params.tested:
         found[f"prepare.{dataset}"] = prepare(params, dataset)
     for backbone in params.run.backbones:
-        found[f"tune.{backbone}"] = tune(params, backbone)
-        found[f"finetune.{backbone}"] = finetune(params, backbone)
+        apart = _exceptions(params, backbone)
+        found[f"tune.{backbone}"] = tune(params, backbone) | apart
+        found[f"finetune.{backbone}"] = finetune(params, backbone) | apart
     found["teacher"] = both_of_teacher(params)
     for backbone in params.run.budget:
-        found[f"budget.{backbone}"] = budget(params, backbone)
+        found[f"budget.{backbone}"] = budget(params, backbone) | _exceptions(params, backbone)
     for backbone in params.run.ablations:
-        found[f"two_step.{backbone}"] = finetune(params, backbone, two_step=True)
+        made = finetune(params, backbone, two_step=True)
+        found[f"two_step.{backbone}"] = made | _exceptions(params, backbone)
     for method in methods(params):
-        found[f"evaluate.{method.name}"] = evaluate(params, method)
+        found[f"evaluate.{method.name}"] = evaluate(params, method) | _exceptions(
+            params, method.backbone
+        )
     return found
+
+
+def _exceptions(params: Params, *backbones: str) -> Slice:
+    """What engines look at beside a backbone's block; a single cell has it in its own block."""
+    named = [asdict(entry) for entry in params.exceptions.values() if entry.backbone in backbones]
+    return {"exceptions": named} if named else {}
 
 
 def sync(params: Params, layout: Layout) -> list[Path]:
@@ -81,7 +91,7 @@ def _differing(wanted: Mapping[Path, bytes]) -> list[Path]:
 
 def prepare(params: Params, dataset: str) -> Slice:
     """A dataset's images: how they are split, and the files they come from."""
-    from dpc.datasets import EMBEDDED, icons, split_file
+    from dpc.datasets import EMBEDDED, icons, on_disk
 
     if dataset in EMBEDDED:
         read = {"split_by": params.data.split_by, "test_cap": params.data.test_cap}
@@ -92,9 +102,13 @@ def prepare(params: Params, dataset: str) -> Slice:
             "dpc.datasets.icons",
             sources=icons.sources(dataset) | drawn_by,
         )
-    place = asdict(params.data.on_disk[dataset]) | {"root": params.data.root}
-    sources = split_file.sources(dataset, params)
-    return _slice(place, "dpc.stages.prepare", "dpc.datasets.split_file", sources=sources)
+    data = params.data
+    place: dict[str, Any] = {"root": data.root, "place": data.places.get(dataset)}
+    if dataset in data.on_disk:
+        place |= asdict(data.on_disk[dataset])
+    reader = on_disk.reader_module(dataset)
+    sources = on_disk.sources(dataset, params)
+    return _slice(place, "dpc.stages.prepare", "dpc.datasets.on_disk", reader, sources=sources)
 
 
 def features(params: Params) -> Slice:
@@ -103,15 +117,18 @@ def features(params: Params) -> Slice:
 
 
 def shots(params: Params) -> Slice:
-    """Features of one seed's training views: the CLIP, the draw and the views."""
-    return _computed(params, _drawn(params) | {"pool": pool_of_all(params)}, "dpc.stages.features")
+    """Features of one draw's training views: the CLIP, the classes, the draw and the views."""
+    read = _drawn(params) | {"pool": pool_of_all(params), "classes": _classes(params)}
+    return _computed(params, read, "dpc.stages.features")
 
 
 def teacher(params: Params) -> Slice:
     """The teacher's prompts: its CLIP, its block, the draw, the views that its epochs show."""
-    block, drawn = params.teacher_block(), _drawn(params)
-    values = {key: drawn[key] for key in ("shots", "views")} | {
-        "backbone": block,
+    values = {
+        "backbone": params.teacher_block(),
+        "shots": params.run.shots[0],
+        "classes": _classes(params),
+        "views": _drawn(params)["views"],
         "seed": params.teacher.seed,
         "template": params.backbones["zero_shot"]["template"],
         "optimizer": asdict(params.optimizer),
@@ -125,6 +142,7 @@ def teacher_features(params: Params) -> Slice:
     values = {
         "views": as_dict(params)["data"]["views"] | {"count": student_views(params)},
         "template": params.backbones["zero_shot"]["template"],
+        "unlabelled": params.data.unlabelled,
     }
     module = backbone_module(params, params.teacher.backbone)
     return _computed(params, values, "dpc.stages.teacher", module, clip=teacher_clip_spec(params))
@@ -134,7 +152,8 @@ def both_of_teacher(params: Params) -> Slice:
     """What engines look at: both works of `dpc teacher`, or that no backbone needs it."""
     if not students(params):
         return {"params": {}, "code": ""}
-    return {"tuned": teacher(params), "features": teacher_features(params)}
+    made: Slice = {"tuned": teacher(params), "features": teacher_features(params)}
+    return made | _exceptions(params, params.teacher.backbone, *students(params))
 
 
 def students(params: Params) -> list[str]:
@@ -191,7 +210,7 @@ def finetune(params: Params, backbone: str, two_step: bool = False) -> Slice:
 
 def evaluate(params: Params, method: Method) -> Slice:
     """One row: the backbone's block and the CLIP; with DPC, its weights."""
-    values = _backbone(params, method.backbone)
+    values = _backbone(params, method.backbone) | {"protocol": params.protocol}
     if method.has_parallel:
         dpc = asdict(params.stage_two(method.backbone))
         read = ["inference", "parametrization", "couplings", "keep_losses", "regularize"]
@@ -235,7 +254,12 @@ def _computed(
 
 def _drawn(params: Params) -> dict[str, Any]:
     values = as_dict(params)["data"]
-    return {key: values[key] for key in ("shots", "val_shots", "views")}
+    return {key: values[key] for key in ("val_shots", "views")}
+
+
+def _classes(params: Params) -> str:
+    """Which classes of a dataset prompts are tuned on."""
+    return "base" if params.halved else "all"
 
 
 def pool_of_all(params: Params) -> bool:

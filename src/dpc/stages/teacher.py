@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 def jobs(params: Params, layout: Layout, dataset: str) -> Iterator[Job]:
     """Tune the teacher, then make its features."""
     require_dataset(params, dataset)
+    params = params.at(dataset, params.run.shots[0])
     yield _tune(params, layout, dataset)
     yield _features(params, layout, dataset)
 
@@ -31,22 +32,23 @@ def _tune(params: Params, layout: Layout, dataset: str) -> Job:
         import torch
 
         from dpc.backbones.base import make_task
-        from dpc.stages.features import Encoder, labels_of
+        from dpc.stages.features import Encoder, labels_of, tuned_classes
         from dpc.stages.frozen import teacher_clip_for
         from dpc.stages.pictures import Pictures, PixelBank
         from dpc.stages.states import new_teacher
         from dpc.stages.tune import stage_one_recipe, tuned
 
-        clip, data, seed = teacher_clip_for(params), params.data, params.teacher.seed
+        clip, seed = teacher_clip_for(params), params.teacher.seed
         manifest = Manifest.from_json(inputs["manifest"].results)
-        splits, base = manifest.splits, halves(manifest.splits["train"]).base
-        shots = subset(draw(splits["train"], splits["val"], data.shots, 1, seed).train, base)
+        splits, classes = manifest.splits, tuned_classes(params, manifest)
+        drawn = draw(splits["train"], splits["val"], params.run.shots[0], 1, seed)
+        shots = subset(drawn.train, classes)
         recipe = stage_one_recipe(params.teacher_block(), params.optimizer)
         what = f"{dataset}: the teacher's training views"
-        views = min(data.views.count, recipe.epochs)
+        views = min(params.data.views.count, recipe.epochs)
         frozen = Encoder(params, layout, dataset, clip, what).views(shots, views)
         module = new_teacher(params, clip, seed).to(clip.device)
-        names = [manifest.classnames[label] for label in base]
+        names = [manifest.classnames[label] for label in classes]
         task = make_task(clip, module, names, params.backbones["zero_shot"]["template"])
         with Pictures(params, layout, dataset, clip) as pictures:
             labels = torch.from_numpy(labels_of(shots))
@@ -80,7 +82,9 @@ def _features(params: Params, layout: Layout, dataset: str) -> Job:
         module = module.to(clip.device).eval()
         cut = halves(manifest.splits["train"])
         names = [manifest.classnames[label] for label in (*cut.base, *cut.new)]
-        items = subset(manifest.splits["train"], (*cut.base, *cut.new))
+        splits, each = manifest.splits, params.data.unlabelled
+        drawn = draw(splits["train"], splits["val"], each, 1, params.teacher.seed)
+        items = subset(drawn.train, (*cut.base, *cut.new))
         task = make_task(clip, module, names, params.backbones["zero_shot"]["template"])
         with torch.no_grad():
             text = {

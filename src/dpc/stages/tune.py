@@ -11,6 +11,7 @@ from dpc.params.backbones import traits
 from dpc.params.load import require_dataset
 from dpc.params.sections import Optimizer, Params
 from dpc.stages import slices
+from dpc.stages.cells import Draw
 from dpc.stages.inputs import shots_input, taught_input, teacher_input
 from dpc.stages.layout import Layout
 from dpc.stages.runner import Input, Job, Made, device_of
@@ -22,14 +23,15 @@ if TYPE_CHECKING:
 
 
 def job(
-    params: Params, layout: Layout, dataset: str, backbone: str, seed: int, budget: bool = False
+    params: Params, layout: Layout, dataset: str, backbone: str, draw: Draw, budget: bool = False
 ) -> Job:
-    """Tune ``backbone`` on the base classes' shots of one seed; a transductive one on the
-    unlabelled training images of all classes.
+    """Tune ``backbone`` on the shots of one draw; a transductive one on the unlabelled training
+    images of all classes.
 
     With ``budget``, for at least as many images as stages one and two see together.
     """
     require_dataset(params, dataset)
+    params, seed = params.at(dataset, draw.shots), draw.seed
 
     def make(inputs: Mapping[str, Artifact], key: str) -> Made:
         from dpc.stages.frozen import clip_for
@@ -43,30 +45,30 @@ def job(
             bank = at_hand.unlabelled() if unlabelled else at_hand.labelled(inputs["shots"])
             if budget:
                 recipe = prolonged(params, backbone, recipe, len(bank.labels), inputs["shots"])
-            what = f"{dataset} {backbone} seed {seed}"
+            what = f"{dataset} {backbone} {draw.title}"
             return {"tuned.safetensors": tuned(task, module, bank, recipe, seed, key, what)}
 
     stage = "budget" if budget else "tune"
     read = slices.budget(params, backbone) if budget else slices.tune(params, backbone)
     return Job(
         stage,
-        {"dataset": dataset, "backbone": backbone, "seed": seed},
+        {"dataset": dataset, "backbone": backbone, "shots": draw.shots, "seed": seed},
         read,
-        stage_one_inputs(params, layout, dataset, backbone, seed, budget),
-        {"tuned.safetensors": layout.tuned(dataset, backbone, seed, budget)},
+        stage_one_inputs(params, layout, dataset, backbone, draw, budget),
+        {"tuned.safetensors": layout.tuned(dataset, backbone, draw, budget)},
         make,
         device_of(params),
     )
 
 
 def stage_one_inputs(
-    params: Params, layout: Layout, dataset: str, backbone: str, seed: int, budget: bool
+    params: Params, layout: Layout, dataset: str, backbone: str, draw: Draw, budget: bool
 ) -> dict[str, Input]:
     """The shots, unless a backbone is transductive (stage two's length follows from them in any
     case); the teacher, if it needs one."""
     found, described = {}, traits(params, backbone)
     if budget or not described["transductive"]:
-        found["shots"] = shots_input(params, layout, dataset, seed, "train.")
+        found["shots"] = shots_input(params, layout, dataset, draw, "train.")
     if described["needs_teacher"]:
         found["teacher"] = teacher_input(params, layout, dataset)
         found["taught"] = taught_input(params, layout, dataset)
@@ -80,8 +82,8 @@ def start(
     inputs: Mapping[str, Artifact],
     unlabelled: bool = False,
 ) -> tuple["Backbone", "Task"]:
-    """The backbone before stage one, and the classes that it learns to tell apart: the base ones,
-    or all of them where it learns from ``unlabelled`` images."""
+    """The backbone before stage one, and the classes that it learns to tell apart: those that the
+    protocol tunes on, or all of them where it learns from ``unlabelled`` images."""
     from dpc.backbones.base import make_task
     from dpc.stages.frozen import clip_for
     from dpc.stages.states import new_backbone, teacher_of
