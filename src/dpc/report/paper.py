@@ -118,7 +118,7 @@ def _methods(found: Comparison) -> Iterator[tuple[Any, list[tuple[str, list[str]
 def _pair_cells(pair: Pair) -> list[str]:
     cells: list[str] = []
     for metric in Accuracy._fields:
-        cells.append(percent(getattr(pair.cell, metric)))
+        cells.append(percent(pair.cell[metric]))
         cells.append(f"{getattr(pair.paper, metric):.2f}")
         cells.append(points(getattr(pair.difference, metric)))
     return cells
@@ -165,7 +165,7 @@ def _accuracy_lines(found: Comparison) -> Iterator[list[str]]:
     for pair in found.pairs:
         for metric in Accuracy._fields:
             ours, paper = getattr(pair.ours, metric), getattr(pair.paper, metric)
-            std = getattr(pair.cell, metric).std
+            std = pair.cell[metric].std
             start = ["accuracy", pair.contender.key, pair.dataset, metric]
             yield [*start, *_compared(ours, paper, std), THE_PAPER]
     for contender in dict.fromkeys(p.contender for p in found.pairs if p.dataset == AVERAGE):

@@ -35,7 +35,7 @@ class Pair:
     @property
     def ours(self) -> Accuracy:
         """Means over the seeds; h is the H of the mean base and the mean new."""
-        return Accuracy(self.cell.base.mean, self.cell.new.mean, self.cell.h.mean)
+        return Accuracy(*(self.cell[metric].mean for metric in Accuracy._fields))
 
     @property
     def difference(self) -> Accuracy:
@@ -200,7 +200,7 @@ def _rungs(ablated: Results) -> Iterator[RungPair]:
         return
     for rung in (rung for ladder in rungs(ablated) for rung in ladder):
         if rung.contender.backbone == "coop" and rung.cell is not None:
-            base, new = rung.cell.base.mean, rung.cell.new.mean
+            base, new = rung.cell["base"].mean, rung.cell["new"].mean
             ours = Accuracy(base, new, harmonic_mean(base, new))
             key = rung_key(rung.contender)
             yield RungPair(rung.name, key, ours, ablation()[key])
