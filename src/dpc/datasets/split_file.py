@@ -31,8 +31,8 @@ def read(name: str, params: Params) -> Raw:
     place = params.data.on_disk[name]
     root = Path(params.data.root)
     split_path, folder = root / place.split, root / place.images
-    entries = _entries(split_path)
-    names = _classnames(entries, split_path)
+    entries = parse(split_path)
+    names = classnames(entries, split_path)
     splits = {
         split: tuple(_item(entry, folder, split_path) for entry in entries[split])
         for split in SPLITS
@@ -58,18 +58,18 @@ def sources(name: str, params: Params) -> dict[str, str]:
     place = params.data.on_disk[name]
     root = Path(params.data.root)
     split_path = root / place.split
-    entries = _entries(split_path)
+    entries = parse(split_path)
     found = {place.split: remembered_sha256(split_path)}
     for split in SPLITS:
         for entry in entries[split]:
-            path = _inside(root / place.images, entry[0], split_path)
+            path = inside(root / place.images, entry[0], split_path)
             if not path.is_file():
                 raise missing_image(path)
             found[entry[0]] = remembered_sha256(path)
     return found
 
 
-def _entries(path: Path) -> dict[str, list[Any]]:
+def parse(path: Path) -> dict[str, list[Any]]:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -97,7 +97,7 @@ def _entries(path: Path) -> dict[str, list[Any]]:
     return {split: content[split] for split in SPLITS}
 
 
-def _classnames(entries: dict[str, list[Any]], path: Path) -> tuple[str, ...]:
+def classnames(entries: dict[str, list[Any]], path: Path) -> tuple[str, ...]:
     names: dict[int, str] = {}
     for split in SPLITS:
         for _, label, classname in entries[split]:
@@ -111,13 +111,13 @@ def _classnames(entries: dict[str, list[Any]], path: Path) -> tuple[str, ...]:
 
 
 def _item(entry: list[Any], folder: Path, split_path: Path) -> Item:
-    path = _inside(folder, entry[0], split_path)
+    path = inside(folder, entry[0], split_path)
     content = read_image_file(path)
     decode(content, str(path))
     return Item(entry[0], entry[1], digest(content))
 
 
-def _inside(folder: Path, name: str, split_path: Path) -> Path:
+def inside(folder: Path, name: str, split_path: Path) -> Path:
     pure = PurePosixPath(name)
     if pure.is_absolute() or ".." in pure.parts:
         raise DpcError(f"split file {split_path}: {name!r} leaves the image folder {folder}")

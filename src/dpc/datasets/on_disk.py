@@ -1,0 +1,79 @@
+"""Datasets on disk: a reader says which images there are, and all of them are checked alike."""
+
+import importlib
+import os
+
+from dpc.datasets import OWN, PUBLISHED, content
+from dpc.datasets.base import Item, Listing, Raw
+from dpc.errors import DpcError
+from dpc.files import digest
+from dpc.params.sections import Params
+
+
+def reader_module(name: str) -> str:
+    """The module that reads the dataset ``name``."""
+    return PUBLISHED.get(name, OWN).partition(":")[0]
+
+
+def listing(name: str, params: Params) -> Listing:
+    """What the dataset's reader says of it, before any image is opened.
+
+    Raises:
+        DpcError: the dataset is not where it should be, or is not as its reader expects it.
+    """
+    module, _, function = PUBLISHED.get(name, OWN).partition(":")
+    return getattr(importlib.import_module(module), function)(name, params)
+
+
+def read(name: str, params: Params) -> Raw:
+    """A dataset with the SHA-256 of every image; each was decoded once, now or earlier.
+
+    Raises:
+        DpcError: as :func:`listing`; an image is missing, or some cannot be decoded.
+    """
+    found = listing(name, params)
+    names = _images(found)
+    hashes = content.hashes(found.folder, names, name)
+    bad = content.undecodable(found.folder, names, hashes, name)
+    if bad:
+        first, reason = next(iter(bad.items()))
+        more = f", nor can {len(bad) - 1} more" if len(bad) > 1 else ""
+        raise DpcError(
+            f"image {found.folder / first} cannot be decoded ({reason}){more}; "
+            "replace what `dpc doctor` lists"
+        )
+    return Raw(
+        classnames=found.classnames,
+        splits={
+            split: tuple(Item(image, label, hashes[image]) for image, label in items)
+            for split, items in found.splits.items()
+        },
+        rule=found.rule,
+        template=found.template,
+        folder=found.folder.as_posix(),
+    )
+
+
+def sources(name: str, params: Params) -> dict[str, str]:
+    """What :func:`read` depends on, by content: the files of the listing, and all images as one.
+
+    Returns:
+        file, as a path from the image folder, -> SHA-256; "images" -> one digest of all paths and
+        hashes. Few entries, however many images there are.
+
+    Raises:
+        DpcError: as :func:`listing`; an image is missing.
+    """
+    from dpc.hashes import remembered_sha256
+
+    found = listing(name, params)
+    hashes = content.hashes(found.folder, _images(found), name)
+    text = "\n".join(f"{hashes[image]} {image}" for image in sorted(hashes))
+    files = {os.path.relpath(path, found.folder): remembered_sha256(path) for path in found.files}
+    return files | {"images": digest(text)}
+
+
+def _images(found: Listing) -> list[str]:
+    """Every image once, in the order of the splits."""
+    names = [image for items in found.splits.values() for image, _ in items]
+    return list(dict.fromkeys(names))
