@@ -11,7 +11,8 @@ from dpc.datasets import folders, split_file, table
 from dpc.datasets.base import SPLITS, Listing
 from dpc.datasets.folders import Labelled
 from dpc.errors import DpcError
-from dpc.params.sections import OnDisk, Params
+from dpc.params.data import OnDisk
+from dpc.params.sections import Params
 from dpc.progress import LOG
 
 
