@@ -10,8 +10,9 @@ from dpc.datasets.base import SPLITS
 from dpc.errors import DpcError
 from dpc.progress import LOG
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".gif", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
-SUFFIXES += (".jfif", ".jp2", ".avif")
+PHOTOGRAPHS = (".jpg", ".jpeg", ".jfif", ".jp2", ".avif", ".webp", ".tif", ".tiff")
+DRAWINGS = (".png", ".gif", ".bmp", ".ppm", ".pgm")
+SUFFIXES = PHOTOGRAPHS + DRAWINGS
 
 
 class Labelled(NamedTuple):

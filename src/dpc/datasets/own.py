@@ -29,6 +29,7 @@ def listing(name: str, params: Params) -> Listing:
     kind = path.suffix.lower() if place.split else "folders"
     if kind == ".json":
         return _of_split_file(name, place, folder, path)
+    files: tuple[Path, ...] = ()
     if kind == ".csv":
         rows = table.read(path)
         for row in rows:
@@ -36,7 +37,7 @@ def listing(name: str, params: Params) -> Listing:
         said, files = f"the split column of {place.split}", (path,)
     elif kind == "folders":
         rows = folders.read(folder)
-        said, files = "the folders train, val and test", ()
+        said = "the folders train, val and test"
     else:
         raise DpcError(
             f"data.on_disk.{name}.split is {place.split!r}; a .json split file, a .csv table or "
