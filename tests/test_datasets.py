@@ -11,13 +11,13 @@ from hypothesis import strategies as st
 from PIL import Image
 from safetensors.numpy import load_file
 
-from dpc.datasets import split_file
-from dpc.datasets.base import Item, decode
+from dpc.datasets import on_disk
+from dpc.datasets.base import Item, check_classes, decode
 from dpc.datasets.fewshot import draw, halves, subset
 from dpc.datasets.views import Crop, InputFormat, draw_crop, test_view, train_view
 from dpc.errors import DpcError
+from dpc.params.data import View
 from dpc.params.load import checked, preset
-from dpc.params.sections import View
 
 test_view.__test__ = False  # a transform, whatever its name says to a test runner
 FACTS = Path(__file__).parent / "golden" / "facts"
@@ -65,6 +65,22 @@ def test_a_draw_takes_each_class_evenly_and_never_twice(labels, shots, seed):
         members = [item for item in items if item.label == label]
         assert sum(item.label == label for item in drawn) == min(shots, len(members))
     assert drawn == draw(items, items, shots, 4, seed).train
+
+
+@given(
+    st.lists(st.integers(0, 8), min_size=1, max_size=60),
+    st.integers(0, 6),
+    st.integers(0, 2**31),
+)
+def test_without_validation_images_shots_are_held_out_of_the_training_images(labels, shots, seed):
+    items = [Item(f"{index}.png", label, "") for index, label in enumerate(labels)]
+    drawn = draw(items, [], shots, 4, seed)
+    assert drawn.train == draw(items, items, shots, 4, seed).train
+    assert not set(drawn.train) & set(drawn.val)
+    for label in set(labels):
+        left = sum(item.label == label for item in items) - shots
+        expected = min(4, shots, max(left, 0)) if shots else 0
+        assert sum(item.label == label for item in drawn.val) == expected
 
 
 @given(st.sets(st.integers(0, 300), min_size=1))
@@ -154,7 +170,7 @@ def write(split) -> object:
 
 
 def test_a_split_file_is_read_as_it_stands(disk):
-    raw = split_file.read("shapes", write(disk))
+    raw = on_disk.read("shapes", write(disk))
     assert raw.classnames == tuple(f"shape_{label}" for label in range(4))
     assert [item.image for item in raw.splits["train"]] == [entry[0] for entry in disk["train"]]
     assert raw.template == "a {}."
@@ -162,7 +178,8 @@ def test_a_split_file_is_read_as_it_stands(disk):
 
 def fails(params, words: str) -> None:
     with pytest.raises(DpcError, match=words) as caught:
-        split_file.read("shapes", params)
+        raw = on_disk.read("shapes", params)
+        check_classes("shapes", raw.classnames, raw.splits)
     assert "\n" not in str(caught.value)
 
 

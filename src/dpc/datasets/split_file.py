@@ -1,103 +1,61 @@
-"""Datasets on disk in CoOp's layout: a split file beside a folder of images, both left as they are.
+"""CoOp's split files: which image trains, validates or tests, with which label and class name.
 
-The split file is JSON: {"train" | "val" | "test": [[path in the folder, label, class name], …]}.
+A split file is JSON: {"train" | "val" | "test": [[path in the folder, label, class name], …]}.
+Its order counts, since few-shot sets are drawn in it: nothing here sorts.
 """
 
+import hashlib
 import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
-from typing import Any
 
-from dpc.datasets.base import (
-    SPLITS,
-    Item,
-    Raw,
-    check_classes,
-    decode,
-    missing_image,
-    read_image_file,
-)
+from dpc.datasets.base import SPLITS
 from dpc.errors import DpcError
-from dpc.files import digest
-from dpc.params.sections import Params
+from dpc.progress import LOG
+
+Entries = dict[str, list[tuple[str, int, str]]]
 
 
-def read(name: str, params: Params) -> Raw:
-    """Read a split and hash, and decode once, every image that it names.
+def parse(path: Path) -> Entries:
+    """The three lists of a split file, in file order.
 
-    Raises:
-        DpcError: the split file is missing or malformed, names a file that is missing, damaged or
-            outside the folder, gives a label two names, or leaves a class without images.
-    """
-    place = params.data.on_disk[name]
-    root = Path(params.data.root)
-    split_path, folder = root / place.split, root / place.images
-    entries = parse(split_path)
-    names = classnames(entries, split_path)
-    splits = {
-        split: tuple(_item(entry, folder, split_path) for entry in entries[split])
-        for split in SPLITS
-    }
-    check_classes(name, names, splits)
-    return Raw(
-        classnames=names,
-        splits=splits,
-        rule=f"the split file {place.split}",
-        template=place.template,
-        folder=folder.as_posix(),
-    )
-
-
-def sources(name: str, params: Params) -> dict[str, str]:
-    """SHA-256 of the split file and of every image that it names: the content, not its date.
+    Returns:
+        "train", "val", "test" -> (path in the image folder, label, class name).
 
     Raises:
-        DpcError: as :func:`read`.
+        DpcError: the file is missing, is not JSON, or holds something else.
     """
-    from dpc.hashes import remembered_sha256
-
-    place = params.data.on_disk[name]
-    root = Path(params.data.root)
-    split_path = root / place.split
-    entries = parse(split_path)
-    found = {place.split: remembered_sha256(split_path)}
-    for split in SPLITS:
-        for entry in entries[split]:
-            path = inside(root / place.images, entry[0], split_path)
-            if not path.is_file():
-                raise missing_image(path)
-            found[entry[0]] = remembered_sha256(path)
-    return found
-
-
-def parse(path: Path) -> dict[str, list[Any]]:
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
         raise DpcError(
             f"split file {path} is missing; it is never made up: put the original there"
         ) from None
-    except (UnicodeDecodeError, ValueError) as problem:
+    except OSError as problem:
+        raise DpcError(f"split file {path} cannot be read: {problem.strerror}") from None
+    except (UnicodeDecodeError, ValueError, RecursionError) as problem:
         raise DpcError(f"split file {path} is not JSON: {problem}") from None
-    if not isinstance(content, dict) or not set(SPLITS) <= set(content):
+    if not isinstance(content, dict) or not all(
+        isinstance(content.get(split), list) for split in SPLITS
+    ):
         raise DpcError(f"split file {path} needs the lists train, val and test")
     for split in SPLITS:
         for number, entry in enumerate(content[split]):
-            right = (
-                isinstance(entry, list)
-                and len(entry) == 3
-                and isinstance(entry[0], str)
-                and isinstance(entry[1], int)
-                and isinstance(entry[2], str)
-            )
-            if not right:
+            if not _well_formed(entry):
                 raise DpcError(
                     f"split file {path}: {split}[{number}] is {entry!r}; "
                     "[path, label, class name] is expected"
                 )
-    return {split: content[split] for split in SPLITS}
+    return {split: [tuple(entry) for entry in content[split]] for split in SPLITS}
 
 
-def classnames(entries: dict[str, list[Any]], path: Path) -> tuple[str, ...]:
+def classnames(entries: Entries, path: Path) -> tuple[str, ...]:
+    """Class names by label; every class has test images, and training images if any has.
+
+    Raises:
+        DpcError: a label has two names, labels leave a gap, or a class lacks images; ``path``
+            names the file in it.
+    """
     names: dict[int, str] = {}
     for split in SPLITS:
         for _, label, classname in entries[split]:
@@ -105,20 +63,105 @@ def classnames(entries: dict[str, list[Any]], path: Path) -> tuple[str, ...]:
                 raise DpcError(
                     f"split file {path}: label {label} is called {names[label]!r} and {classname!r}"
                 )
-    if sorted(names) != list(range(len(names))):
-        raise DpcError(f"split file {path}: labels are {sorted(names)}; 0, 1, 2, … are expected")
-    return tuple(names[label] for label in range(len(names)))
+    missing = next((label for label in range(len(names)) if label not in names), None)
+    if missing is not None:
+        raise DpcError(
+            f"split file {path}: {len(names)} labels up to {max(names)}, but none is {missing}; "
+            "0, 1, 2, … without a gap are expected"
+        )
+    found = tuple(names[label] for label in range(len(names)))
+    check_images(f"split file {path}", found, _labelled(entries))
+    alike = repeated(found)
+    if alike is not None:
+        LOG.warning(
+            "split file %s: labels %d and %d are both called %r; CLIP cannot tell them apart",
+            *(path, *alike, found[alike[0]]),
+        )
+    return found
 
 
-def _item(entry: list[Any], folder: Path, split_path: Path) -> Item:
-    path = inside(folder, entry[0], split_path)
-    content = read_image_file(path)
-    decode(content, str(path))
-    return Item(entry[0], entry[1], digest(content))
+def check_images(
+    what: str, names: Sequence[str], splits: Mapping[str, Sequence[tuple[str, int]]]
+) -> None:
+    """Before any image is opened: each class has test images, and training images if any has.
+
+    Args:
+        what: names the source of the lists in a message.
+        names: class names by label.
+        splits: "train", "val", "test" -> (path, label).
+
+    Raises:
+        DpcError: the first class without one, by name.
+    """
+    if not splits["test"]:
+        raise DpcError(f"{what} has no test image")
+    for split in ("train", "test") if splits["train"] else ("test",):
+        present = {label for _, label in splits[split]}
+        for label, name in enumerate(names):
+            if label not in present:
+                raise DpcError(f"{what}: class {name!r} has no {split} image (label {label})")
 
 
-def inside(folder: Path, name: str, split_path: Path) -> Path:
+def repeated(names: Sequence[str]) -> tuple[int, int] | None:
+    """The first two labels that have one name, or None."""
+    seen: dict[str, int] = {}
+    for label, name in enumerate(names):
+        if seen.setdefault(name, label) != label:
+            return seen[name], label
+    return None
+
+
+def inside(folder: Path, name: str, place: Path) -> Path:
+    """The path of an entry, which must not lead out of ``folder`` by what it is called.
+
+    A link inside the folder may lead anywhere: who put it there owns the disk, while a split file
+    may come from elsewhere.
+
+    Args:
+        place: the file that holds the entry, for the message.
+
+    Raises:
+        DpcError: the entry is empty, absolute or climbs with "..".
+    """
     pure = PurePosixPath(name)
-    if pure.is_absolute() or ".." in pure.parts:
-        raise DpcError(f"split file {split_path}: {name!r} leaves the image folder {folder}")
+    if pure.is_absolute() or ".." in pure.parts or not pure.parts or "\0" in name:
+        raise DpcError(f"split file {place}: {name!r} leaves the image folder {folder}")
     return folder / name
+
+
+def listed(entries: Entries, folder: Path, place: Path) -> dict[str, tuple[tuple[str, int], ...]]:
+    """The lists as a reader returns them; every path stays inside ``folder``.
+
+    Raises:
+        DpcError: as :func:`inside`.
+    """
+    for split in SPLITS:
+        for name, _, _ in entries[split]:
+            inside(folder, name, place)
+    return {split: tuple(pairs) for split, pairs in _labelled(entries).items()}
+
+
+def content_hash(entries: Entries) -> str:
+    """SHA-256 of what a split file says, however its bytes lay it out."""
+    text = json.dumps(
+        {split: [list(entry) for entry in entries[split]] for split in SPLITS},
+        sort_keys=True,
+        separators=(",", ":"),
+    )
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _labelled(entries: Entries) -> dict[str, list[tuple[str, int]]]:
+    return {split: [(name, label) for name, label, _ in entries[split]] for split in SPLITS}
+
+
+def _well_formed(entry: object) -> bool:
+    return (
+        isinstance(entry, list)
+        and len(entry) == 3
+        and isinstance(entry[0], str)
+        and isinstance(entry[1], int)
+        and not isinstance(entry[1], bool)
+        and isinstance(entry[2], str)
+        and bool(entry[2].strip())
+    )
