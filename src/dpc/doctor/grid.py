@@ -1,0 +1,216 @@
+"""What the grid of the params file will take: cells, time, memory, disk, before anything runs.
+
+Time and memory are those of :mod:`dpc.stages.estimate` (to a factor of three and of two) and of the
+encoding of images; reading and decoding images is not counted.
+"""
+
+from collections.abc import Iterator, Mapping
+
+from dpc.clip.model import Clip
+from dpc.doctor.findings import GridReport, Problem
+from dpc.doctor.plans import Planner, Training, at_least_one
+from dpc.doctor.sizes import Size, drawn
+from dpc.errors import DpcError
+from dpc.params.sections import Params
+from dpc.stages import slices
+from dpc.stages.activations import FORWARD_BACKWARD, image_tower
+from dpc.stages.cells import Method, draws_of, methods
+from dpc.stages.estimate import SLOWDOWN, refuse
+from dpc.stages.machine import matmul_rate
+
+STAGES = ("prepare", "features", "teacher", "tune", "finetune", "evaluate")
+NUMBER, LOGIT = 4, 2  # bytes of a feature's number, and of a logit's
+COPIES = 2  # the store keeps what the tree of results holds
+
+
+class Grid:
+    """The grid with the sizes of its datasets.
+
+    Args:
+        params: the experiment.
+        sizes: of every dataset that it names.
+        clip, teacher: with the right shapes; weights do not matter.
+        free: bytes that are free for a step with both loaded; None: not known.
+    """
+
+    def __init__(
+        self,
+        params: Params,
+        sizes: Mapping[str, Size],
+        clip: Clip,
+        teacher: Clip | None,
+        free: int | None,
+    ):
+        self._params, self._clip, self._teacher, self._free = params, clip, teacher, free
+        self._sizes = {
+            name: at_least_one(size) if name in params.run.datasets else size
+            for name, size in sizes.items()
+        }
+        self._problems: dict[tuple[str, str], Problem] = {}
+        self._trainings: list[Training] = []
+        self._students = bool(slices.students(params))
+        self._draws = len(params.run.seeds)  # of one number of shots
+
+    def report(self) -> GridReport:
+        """All of it."""
+        self._plan()
+        seconds = dict.fromkeys(STAGES, 0.0)
+        for training in self._trainings:
+            stage = {"budget": "tune", "two_step": "finetune"}.get(training.stage, training.stage)
+            times = 1 if stage == "teacher" else self._draws
+            seconds[stage] += times * training.plan.seconds
+        seconds["features"] += sum(self._encoding(name) for name in self._params.tested)
+        if self._students:
+            seconds["teacher"] += sum(map(self._teaching, self._params.run.datasets))
+        seconds["evaluate"] += sum(map(self._testing, self._params.tested))
+        largest = max(self._trainings, key=lambda each: each.plan.memory, default=None)
+        towers = [self._clip, *([self._teacher] if self._teacher else [])]
+        return GridReport(
+            protocol=self._params.protocol,
+            cells=self.cells(),
+            seconds=seconds,
+            memory=largest.plan.memory if largest else 0,
+            largest=largest.plan.title if largest else "",
+            weights=sum(map(_bytes_of, towers)),
+            disk=COPIES * self._disk(),
+            assumed=tuple(name for name, size in self._sizes.items() if size.assumed),
+            problems=tuple(self._problems.values()),
+        )
+
+    def cells(self) -> dict[str, int]:
+        """How many each stage has."""
+        run = self._params.run
+        drawn_sets = len(run.datasets) * len(run.shots) * len(run.seeds)
+        rows = sum(len(draws_of(method, self._params)) for method in methods(self._params))
+        return {
+            "prepare": len(self._params.tested),
+            "features": len(self._params.tested) + drawn_sets,
+            "teacher": len(run.datasets) if self._students else 0,
+            "tune": drawn_sets * (len(run.backbones) + len(run.budget)),
+            "finetune": drawn_sets * (len(run.backbones) + len(run.ablations)),
+            "evaluate": len(self._params.tested) * rows,
+        }
+
+    def _plan(self) -> None:
+        run = self._params.run
+        for dataset in run.datasets:
+            for shots in run.shots:
+                at = self._params.at(dataset, shots)
+                size = self._sizes[dataset]
+                planner = Planner(at, dataset, shots, size, self._clip, self._teacher)
+                if self._students and shots == run.shots[0]:
+                    self._collect("teacher", planner.teacher())
+                for backbone in run.backbones:
+                    self._collect(backbone, planner.trainings(backbone))
+
+    def _collect(self, what: str, trainings: Iterator[Training]) -> None:
+        """Keep the plans; of one kind of training, the first that cannot run is a problem."""
+        try:
+            for training in trainings:
+                self._trainings.append(training)
+                try:
+                    refuse(training.plan, self._free)
+                except DpcError as problem:
+                    kind = (training.stage, what)
+                    self._problems.setdefault(kind, Problem("grid", str(problem)))
+        except DpcError as problem:
+            self._problems.setdefault(("", what), Problem("grid", f"{what}: {problem}"))
+
+    def _encoding(self, dataset: str) -> float:
+        """Seconds for the frozen features of a dataset."""
+        params, size = self._params, self._sizes[dataset]
+        images = sum(size.test)
+        if dataset not in params.run.targets:
+            views, tuned = params.data.views.count, size.tuned(params.halved)
+            for shots in params.run.shots:
+                images += self._draws * views * drawn(size.train[:tuned], shots)
+                images += self._draws * drawn(size.val[:tuned], params.data.val_shots)
+            if slices.pool_of_all(params):
+                draws = self._draws * len(params.run.shots)
+                images += draws * views * sum(size.train[:tuned])
+        return images * image_seconds(self._clip)
+
+    def _teaching(self, dataset: str) -> float:
+        """Seconds for what the teacher says of a dataset's training images."""
+        size, params = self._sizes[dataset], self._params
+        images = drawn(size.train, params.data.unlabelled) * slices.student_views(params)
+        return images * image_seconds(self._teacher) if self._teacher else 0.0
+
+    def _testing(self, dataset: str) -> float:
+        """Seconds for the rows of a dataset: each mix reads every class, and every test image
+        where a backbone prompts the image tower."""
+        params, size = self._params, self._sizes[dataset]
+        kinds = {each.backbone: each.plan for each in self._trainings if each.stage == "tune"}
+        classes, total = len(size.classnames), 0.0
+        for method in methods(params):
+            plan = kinds.get(method.backbone)
+            if plan is None:
+                continue
+            mixes = self._mixes(method, dataset)
+            one = classes * forward_seconds(self._clip, plan.text.flops)
+            if plan.images:
+                one += sum(size.test) * forward_seconds(self._clip, plan.image.flops)
+            total += len(draws_of(method, params)) * mixes * one
+        return total
+
+    def _mixes(self, method: Method, dataset: str) -> float:
+        """Passes over all test images; where classes are halved, each sees half of them."""
+        dpc = self._params.stage_two(method.backbone)
+        weight, weight_new = method.weights(dpc)
+        curves = method.kind == "dpc"
+        tuned = len({weight, *(dpc.sweep if curves else ())})
+        others = len({weight_new, *(dpc.sweep_new if curves else ())})
+        if dataset in self._params.run.targets:
+            return others
+        if self._params.halved:
+            joint = self._params.protocol == "generalized"
+            return float(tuned + others) if joint else (tuned + others) / 2
+        return tuned
+
+    def _disk(self) -> int:
+        """Bytes of features, logits and prompts."""
+        params, total = self._params, 0
+        width = NUMBER * self._clip.embed_dim
+        for dataset in params.tested:
+            total += self._feature_rows(dataset) * width + self._logit_bytes(dataset)
+            if self._students and self._teacher and dataset in params.run.datasets:
+                rows = drawn(self._sizes[dataset].train, params.data.unlabelled)
+                rows *= slices.student_views(params)
+                total += rows * NUMBER * self._teacher.embed_dim
+        return total + sum(self._draws * training.learned for training in self._trainings)
+
+    def _feature_rows(self, dataset: str) -> int:
+        params, size = self._params, self._sizes[dataset]
+        rows = sum(size.test)
+        if dataset in params.run.datasets:
+            tuned = size.tuned(params.halved)
+            each = sum(drawn(size.train[:tuned], shots) for shots in params.run.shots)
+            if slices.pool_of_all(params):
+                each += len(params.run.shots) * sum(size.train[:tuned])
+            rows += self._draws * each * params.data.views.count
+        return rows
+
+    def _logit_bytes(self, dataset: str) -> int:
+        size = self._sizes[dataset]
+        rows = sum(len(draws_of(method, self._params)) for method in methods(self._params))
+        classes = len(size.classnames)
+        if self._params.protocol == "base-to-new":
+            classes = size.tuned(halved=True)
+        return rows * sum(size.test) * (LOGIT * classes + 16)  # beside it label and prediction
+
+
+def image_seconds(clip: Clip) -> float:
+    """Of a frozen image tower, for one image; 0 for a tower that is no ViT."""
+    if not hasattr(clip.model.visual, "transformer"):
+        return 0.0
+    return forward_seconds(clip, image_tower(clip, (), clip.precision == "bf16").flops)
+
+
+def forward_seconds(clip: Clip, flops: float) -> float:
+    """Seconds of a pass without gradients, out of the operations of one with them."""
+    rate = matmul_rate(clip, clip.text_width)
+    return SLOWDOWN[clip.precision] * flops / FORWARD_BACKWARD / rate
+
+
+def _bytes_of(clip: Clip) -> int:
+    return sum(value.numel() * value.element_size() for value in clip.model.parameters())
