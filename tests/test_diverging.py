@@ -47,7 +47,7 @@ def test_a_loss_that_is_no_number(tree, monkeypatch, capsys, stage, module, loss
     assert main([stage, "-q", "--out", "whole"]) == 0
     monkeypatch.setenv("DPC_STORE", f"store-{stage}")
     monkeypatch.setattr(checkpoints, "CHECKPOINT_SECONDS", 0.0)
-    name = f"{stage}/shapes/coop/seed1.safetensors"
+    name = f"{stage}/shapes/coop/shots4-seed1.safetensors"
     with monkeypatch.context() as patch:
         _poison(patch, module)
         assert main([stage, "-q", "--out", "broken"]) == 1

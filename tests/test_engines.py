@@ -97,7 +97,7 @@ def test_an_edited_number_reruns_what_reads_it_and_nothing_else(settled, tmp_pat
         "src/dpc/training.py",
         "src/dpc/collaboration/loss.py",
         "results/.params/tune.coop.json",
-        "results/features/icons-bootstrap/seed1.safetensors",
+        "results/features/icons-bootstrap/shots4-seed1.safetensors",
         "results/prepare/icons-bootstrap/images.zip",
     ):
         os.utime(tree.root / path)
@@ -183,7 +183,7 @@ def test_killed_in_the_middle_it_goes_on_to_the_same_bytes(built, tmp_path, engi
         stderr=subprocess.DEVNULL,
     )
     deadline = time.monotonic() + 120
-    while not list(tree.root.glob("results/tune/*/*/seed1.safetensors")):
+    while not list(tree.root.glob("results/tune/*/*/shots4-seed1.safetensors")):
         assert time.monotonic() < deadline
         assert process.poll() is None
         time.sleep(0.1)

@@ -102,7 +102,7 @@ def before(driver) -> dict[str, Path]:
 
 
 def output(tree: Path, stage: str, backbone: str) -> Path:
-    return tree / "results" / stage / DATASET / backbone / "seed1.safetensors"
+    return tree / "results" / stage / DATASET / backbone / "shots4-seed1.safetensors"
 
 
 @pytest.mark.slow

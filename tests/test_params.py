@@ -83,7 +83,7 @@ def test_an_unknown_key_names_the_nearest(smoke):
 def test_all_problems_come_together(smoke):
     smoke["dpc"]["weight"] = 1.5
     smoke["dpc"]["epochs"] = "ten"
-    smoke["data"]["shots"] = 1.5
+    smoke["data"]["test_cap"] = 1.5
     smoke["run"]["seeds"] = [1, 1]
     smoke["clip"]["precision"] = "fp23"
     smoke["backbones"]["coop"]["lr"] = True
@@ -93,7 +93,7 @@ def test_all_problems_come_together(smoke):
     assert (
         "params.yaml: dpc.epochs is 'ten' (text); a whole number of at least 1 is expected" in found
     )
-    assert any("data.shots is 1.5" in line for line in found)
+    assert any("data.test_cap is 1.5" in line for line in found)
     assert any("run.seeds holds 1 twice" in line for line in found)
     assert any("clip.precision is 'fp23' (text); did you mean fp32?" in line for line in found)
     assert any("backbones.coop.lr is true" in line for line in found)
@@ -179,7 +179,7 @@ def test_a_files_comments_can_be_put_back(capsys):
 def test_an_unknown_preset_names_the_nearest(capsys):
     assert main(["params", "--preset", "smok"]) == 2
     error = capsys.readouterr().err
-    known = "(known: icons, icons-paper, smoke)"
+    known = f"(known: {', '.join(presets())})"
     assert error == f"dpc: preset 'smok' does not exist; did you mean smoke? {known}\n"
 
 

@@ -123,8 +123,8 @@ def test_new_classes_keep_the_tuned_prompt_and_the_way_to_the_parallel_one_is_co
     assert not np.array_equal(logits["0.5"], tuned)
     assert not np.array_equal(logits["1.0"], tuned)
     assert not np.array_equal(logits["0.5"], logits["1.0"])
-    path = Path("results/tune/shapes/coop/seed1.safetensors")
-    parallel = artifacts.read(Path("results/finetune/shapes/coop/seed1.safetensors")).tensors
+    path = Path("results/tune/shapes/coop/shots4-seed1.safetensors")
+    parallel = artifacts.read(Path("results/finetune/shapes/coop/shots4-seed1.safetensors")).tensors
     tune = artifacts.read(path)
     swapped = artifacts.Artifact(parallel, tune.results, tune.provenance)
     path.write_bytes(artifacts.encode(swapped))
@@ -152,7 +152,7 @@ def test_the_parametrizations_train_different_prompts(tree):
     found = {}
     for name in ("parallel", "mixed", "released"):
         assert run("finetune", "--out", name, f"dpc.parametrization={name}") == 0
-        path = Path(name) / "finetune/shapes/coop/seed1.safetensors"
+        path = Path(name) / "finetune/shapes/coop/shots4-seed1.safetensors"
         found[name] = artifacts.read(path).tensors["context"]
     assert not np.array_equal(found["parallel"], found["mixed"])
     assert not np.array_equal(found["parallel"], found["released"])
@@ -194,7 +194,7 @@ def test_a_store_entry_with_a_flipped_bit_is_healed(tree):
 
 
 def test_an_artefact_edited_by_hand_is_refused(tree, capsys):
-    path = Path("results/tune/shapes/coop/seed1.safetensors")
+    path = Path("results/tune/shapes/coop/shots4-seed1.safetensors")
     raw = bytearray(path.read_bytes())
     raw[-3] ^= 255
     path.write_bytes(raw)
@@ -207,10 +207,10 @@ def test_an_artefact_edited_by_hand_is_refused(tree, capsys):
 
 
 def test_a_missing_input_names_the_command_that_makes_it(tree, capsys):
-    Path("results/tune/shapes/coop/seed1.safetensors").unlink()
+    Path("results/tune/shapes/coop/shots4-seed1.safetensors").unlink()
     refused(
         capsys,
-        "results/tune/shapes/coop/seed1.safetensors is missing; run `dpc tune --dataset shapes",
+        "results/tune/shapes/coop/shots4-seed1.safetensors is missing; run `dpc tune --dataset shapes",
         "finetune",
     )
 
@@ -228,7 +228,7 @@ def test_a_stage_refuses_inputs_of_other_parameters(tree, capsys):
     write_params("backbones.coop.lr=0.5")
     refused(
         capsys,
-        "results/tune/shapes/coop/seed1.safetensors is stale: made with other parameters, files or "
+        "results/tune/shapes/coop/shots4-seed1.safetensors is stale: made with other parameters, files or "
         "code than now; run `dpc tune --dataset shapes --backbone coop --seeds 1`",
         "finetune",
     )
@@ -251,11 +251,11 @@ def test_a_cell_that_the_grid_does_not_have_is_no_success(tree, capsys):
 def test_validation_shots_do_not_train(tree):
     """Other validation images give other rows, but the same prompts, out of the store."""
     trained = {name: data for name, data in contents().items() if "tune" in name}
-    before = artifacts.read(Path("results/features/shapes/seed1.safetensors")).tensors
+    before = artifacts.read(Path("results/features/shapes/shots4-seed1.safetensors")).tensors
     write_params("data.val_shots=1")
     for stage in STAGES[1:]:
         assert run(stage) == 0
-    after = artifacts.read(Path("results/features/shapes/seed1.safetensors")).tensors
+    after = artifacts.read(Path("results/features/shapes/shots4-seed1.safetensors")).tensors
     assert len(after["val.labels"]) < len(before["val.labels"])
     assert {name: data for name, data in contents().items() if "tune" in name} == trained
     records = [json.loads(p.read_text()) for p in Path("logs/timings").glob("*tune*.json")]
@@ -314,11 +314,11 @@ def test_an_image_changed_after_prepare_stops_features(tree, capsys):
 
 
 def test_a_changed_training_image_changes_the_prompt(tree):
-    before = artifacts.read(Path("results/tune/shapes/coop/seed1.safetensors")).content
+    before = artifacts.read(Path("results/tune/shapes/coop/shots4-seed1.safetensors")).content
     Image.new("RGB", (64, 64), "grey").save("data/shapes/images/house/1.png")
     for stage in ("prepare", "features", "tune"):
         assert run(stage) == 0
-    assert artifacts.read(Path("results/tune/shapes/coop/seed1.safetensors")).content != before
+    assert artifacts.read(Path("results/tune/shapes/coop/shots4-seed1.safetensors")).content != before
 
 
 def weights_copy(tree: Path, cut: int | None = None) -> Path:
@@ -411,5 +411,5 @@ def test_an_interrupted_training_goes_on_to_the_same_bytes(tree, monkeypatch, st
     assert run(stage, "--out", "broken", *overrides) == 0
     assert 3 in starts  # it went on and did not begin anew
     assert list(Path(".cache/checkpoints").iterdir()) == []
-    name = f"{stage}/shapes/coop/seed1.safetensors"
+    name = f"{stage}/shapes/coop/shots4-seed1.safetensors"
     assert (Path("broken") / name).read_bytes() == (Path("whole") / name).read_bytes()

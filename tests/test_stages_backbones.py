@@ -41,7 +41,7 @@ def run(*command: str) -> int:
 
 
 def read(path: str) -> artifacts.Artifact:
-    return artifacts.read(Path(path) / "seed1.safetensors")
+    return artifacts.read(Path(path) / "shots4-seed1.safetensors")
 
 
 def run_all_stages(root: Path) -> None:
@@ -187,10 +187,10 @@ def test_cells_side_by_side_write_the_same_bytes(tree):
 
 
 def test_what_fails_beside_others_is_one_line(tree, capfd):
-    Path("results/features/shapes/seed1.safetensors").write_bytes(b"cut")
+    Path("results/features/shapes/shots4-seed1.safetensors").write_bytes(b"cut")
     assert run("tune", "--jobs", "2", "--part", "main") == 1
     error = capfd.readouterr().err
-    assert "seed1.safetensors is truncated" in error
+    assert "shots4-seed1.safetensors is truncated" in error
     assert "Traceback" not in error
 
 
@@ -230,18 +230,18 @@ def test_a_backbone_without_a_teacher_trains_none(tree):
 
 
 def test_negatives_from_the_whole_split_and_all_shots(tree):
-    wide = ["dpc.negatives.pool=train", "dpc.negatives.k=9", "data.shots=2"]
+    wide = ["dpc.negatives.pool=train", "dpc.negatives.k=9", "run.shots=[2]"]
     for backbone in BACKBONES:
         assert run("finetune", "--out", "t", "--backbone", backbone, *wide) == 0, backbone
-    assert run("tune", "--out", "all", "--backbone", "maple", "data.shots=0") == 0
+    assert run("tune", "--out", "all", "--backbone", "maple", "run.shots=[0]") == 0
 
 
 @pytest.mark.slow
 def test_verify_names_what_is_left_of_a_larger_grid(tree, capsys):
     assert run("slices") == 0
     assert run("verify") == 0
-    extra = Path("results/tune/shapes/coop/seed7.safetensors")
-    shutil.copy(extra.with_name("seed1.safetensors"), extra)
+    extra = Path("results/tune/shapes/coop/shots4-seed7.safetensors")
+    shutil.copy(extra.with_name("shots4-seed1.safetensors"), extra)
     assert run("verify") == 1
     assert f"{extra}; delete" in capsys.readouterr().err
 
@@ -249,7 +249,7 @@ def test_verify_names_what_is_left_of_a_larger_grid(tree, capsys):
 def test_pixels_rendered_on_several_threads_are_the_same(tree):
     layout, params = Layout(), load()
     clip = clip_for(params)
-    items = items_of(artifacts.read(Path("results/features/shapes/seed1.safetensors")), "train")
+    items = items_of(artifacts.read(Path("results/features/shapes/shots4-seed1.safetensors")), "train")
     wide = dataclasses.replace(params, run=dataclasses.replace(params.run, threads=3))
     views = []
     for chosen in (params, wide):

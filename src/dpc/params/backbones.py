@@ -68,7 +68,12 @@ def unfitting_exceptions(values: Mapping[str, Any], description: Description) ->
     blocks, found = description["fields"]["backbones"]["fields"], []
     for name, exception in values["exceptions"].items():
         place, backbone = f"exceptions.{name}", exception["backbone"]
-        if backbone not in values["backbones"]:
+        if backbone == "zero_shot":
+            found.append(
+                f"{place}.backbone: zero_shot learns nothing; its sentence for a dataset stands "
+                "with the dataset"
+            )
+        elif backbone not in values["backbones"]:
             known = [other for other in values["backbones"] if other != "zero_shot"]
             close = difflib.get_close_matches(backbone, known, n=1)
             hint = f"; did you mean {close[0]}?" if close else ""

@@ -7,6 +7,7 @@ from dpc.params.data import Data, Departure, Run
 from dpc.params.fields import SOURCE_DPC, param
 from dpc.params.protocols import FEW_SHOT, PROTOCOLS, HALVED
 
+
 @dataclass(frozen=True)
 class ClipParams:
     """The frozen CLIP."""

@@ -20,9 +20,7 @@ from dpc.stages.layout import Layout
 from dpc.stages.runner import Input, Job, Made, device_of
 
 
-def job(
-    params: Params, layout: Layout, dataset: str, method: Method, draw: Draw | None
-) -> Job:
+def job(params: Params, layout: Layout, dataset: str, method: Method, draw: Draw | None) -> Job:
     """Test one method on ``dataset``; with DPC, along ω_b and ω_n as well."""
     require_dataset(params, dataset)
     shots, seed = (draw.shots, draw.seed) if draw is not None else (None, None)

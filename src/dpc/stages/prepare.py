@@ -6,7 +6,7 @@ import zipfile
 from collections.abc import Mapping
 
 from dpc.artifacts import Artifact
-from dpc.datasets import EMBEDDED, ON_DISK
+from dpc.datasets import EMBEDDED, on_disk
 from dpc.datasets.base import Manifest, check_classes
 from dpc.files import digest
 from dpc.params.load import require_dataset
@@ -28,8 +28,11 @@ def job(params: Params, layout: Layout, dataset: str) -> Job:
         outputs["images.zip"] = layout.images(dataset)
 
     def make(inputs: Mapping[str, Artifact], key: str) -> Made:
-        module, _, function = EMBEDDED.get(dataset, ON_DISK).partition(":")
-        raw = getattr(importlib.import_module(module), function)(dataset, params)
+        if dataset in EMBEDDED:
+            module, _, function = EMBEDDED[dataset].partition(":")
+            raw = getattr(importlib.import_module(module), function)(dataset, params)
+        else:
+            raw = on_disk.read(dataset, params)
         check_classes(dataset, raw.classnames, raw.splits)
         archive = pack(raw.rendered) if raw.rendered is not None else None
         manifest = Manifest(
