@@ -32,15 +32,14 @@ GAIN_HEADINGS = (
     "Moves most without",
 )
 STANDING_HEADINGS = (
-    "Backbone",
-    "Its own paper",
-    "The paper's run of it",
-    "The paper's, + DPC",
-    "H of + DPC over: its own paper, the paper's run",
-    "Here, alone",
-    "Here, + DPC",
-    "H of + DPC here over: its own paper, alone",
+    "Whose",
+    "Base",
+    "New",
+    "H",
+    "The paper's + DPC over it, H",
+    "+ DPC here over it, H",
 )
+WHOLE = f"Average of {len(DATASETS)}"
 
 
 def paper_context(
@@ -62,8 +61,12 @@ def paper_context(
         "gain_headings": GAIN_HEADINGS,
         "gains": [_gain_cells(found, gain) for gain in found.gains],
         "standing_headings": STANDING_HEADINGS,
-        "standings": [_standing_cells(found, each) for each in found.standings],
-        "sources": [f"{found.names[s.backbone]}: {s.source}" for s in found.standings],
+        "standings": [
+            (found.names[each.backbone], each.source, _standing_lines(each))
+            for each in found.standings
+        ],
+        "whole": WHOLE,
+        "sets": len(DATASETS),
         "rungs": [_rung_cells(rung) for rung in found.ablation],
     }
 
@@ -135,15 +138,26 @@ def _gain_cells(found: Comparison, gain: Gain) -> list[str]:
     return [found.names[gain.backbone], whose, points(gain.mean), up_down, low_high, most]
 
 
-def _standing_cells(found: Comparison, each: Standing) -> list[str]:
+def _standing_lines(each: Standing) -> list[list[str]]:
+    """Base, new and H as published, as the paper ran them and as they are here, and how far H with
+    DPC, the paper's and ours, lies above each that has none."""
     alone, dpc = each.paper
-    gains = f"{points(dpc.h - each.published.h)}, {points(dpc.h - alone.h)}"
-    cells = [found.names[each.backbone], *map(_three, (each.published, alone, dpc)), gains]
-    if each.ours is None:
-        return [*cells, *[DASH] * 3]
-    alone, dpc = each.ours
-    gains = f"{points(dpc.h - each.published.h)}, {points(dpc.h - alone.h)}"
-    return [*cells, _three(alone), _three(dpc), gains]
+    here, here_dpc = each.ours or (None, None)
+    lines = [
+        ("as published", each.published, dpc, here_dpc),
+        ("the paper's run", alone, dpc, None),
+        ("the paper's, + DPC", dpc, None, None),
+        ("here", here, None, here_dpc),
+        ("here, + DPC", here_dpc, None, None),
+    ]
+    return [
+        [
+            name,
+            *([f"{value:.2f}" for value in accuracy] if accuracy else [DASH] * 3),
+            *(points(each.h - accuracy.h) if each and accuracy else DASH for each in gains),
+        ]
+        for name, accuracy, *gains in lines
+    ]
 
 
 def _rung_cells(rung: RungPair) -> list[str]:
@@ -153,12 +167,8 @@ def _rung_cells(rung: RungPair) -> list[str]:
     return cells
 
 
-def _three(accuracy: Accuracy) -> str:
-    return " / ".join(f"{value:.2f}" for value in accuracy)
-
-
 def _set_name(dataset: str) -> str:
-    return "Average of 11" if dataset == AVERAGE else DATASETS[dataset]
+    return WHOLE if dataset == AVERAGE else DATASETS[dataset]
 
 
 def _accuracy_lines(found: Comparison) -> Iterator[list[str]]:
