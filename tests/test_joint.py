@@ -1,4 +1,4 @@
-"""Base and new classes in one label space: closed forms, and the offset against the slow formula."""
+"""Base and new classes in one label space: closed forms, and the offset by the slow formula."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""Every protocol through the stages on tiny data: what is tuned on, tested, and with which weight."""
+"""Every protocol on tiny data: what is tuned on, what is tested, and with which weight."""
 
 import json
 import os
@@ -48,7 +48,7 @@ def write_params(protocol: str, *overrides: str) -> None:
 
 
 def build(root: Path) -> None:
-    """A tree a protocol, all with one store; "others" shows two of the classes, without training."""
+    """A tree a protocol, all with one store; "others" has two of the classes, to test on alone."""
     root.mkdir()
     before = Path.cwd()
     for protocol in PROTOCOLS:

@@ -31,14 +31,13 @@ class Item(NamedTuple):
 
 @dataclass(frozen=True)
 class Raw:
-    """What a source reads: names, splits, and either rendered files or a folder of images."""
+    """What a source reads: names, splits, and the files of the images if it renders them."""
 
     classnames: tuple[str, ...]
     splits: Mapping[str, tuple[Item, ...]]
     rule: str  # how train and test were parted, for every table
     template: str | None = None  # sentence of zero-shot CLIP, where the source has its own
     rendered: Mapping[str, bytes] | None = None  # image name -> encoded file, if made here
-    folder: str | None = None  # else: the folder the paths start from
 
 
 @dataclass(frozen=True)
@@ -65,7 +64,7 @@ class Listing:
 
 @dataclass(frozen=True)
 class Manifest:
-    """A prepared dataset, as its manifest.json holds it."""
+    """A prepared dataset, as its manifest.json holds it: the same wherever the images lie."""
 
     dataset: str
     classnames: tuple[str, ...]
@@ -73,7 +72,6 @@ class Manifest:
     rule: str
     template: str | None
     archive: str | None  # SHA-256 of images.zip beside the manifest, or None
-    folder: str | None
 
     def as_json(self) -> dict[str, Any]:
         """A plain dict, ready to be written."""
@@ -83,7 +81,6 @@ class Manifest:
             "rule": self.rule,
             "template": self.template,
             "archive": self.archive,
-            "folder": self.folder,
             "splits": {name: [list(item) for item in items] for name, items in self.splits.items()},
         }
 
@@ -100,7 +97,6 @@ class Manifest:
             rule=content["rule"],
             template=content["template"],
             archive=content["archive"],
-            folder=content["folder"],
         )
 
 
@@ -108,7 +104,7 @@ class Images:
     """Reads the images of a prepared dataset; a context manager, since an archive may be open."""
 
     def __init__(self, manifest: Manifest, folder: Path):
-        """``folder`` is the manifest's own folder, where images.zip lies for rendered images."""
+        """``folder``: where images.zip lies, or that the paths of images on disk start from."""
         self._manifest = manifest
         self._folder = folder
         self._zip: zipfile.ZipFile | None = None
@@ -152,7 +148,7 @@ class Images:
                 return self._zip.read(item.image), place
             except (KeyError, zipfile.BadZipFile):
                 raise DpcError(f"{place} is missing or damaged; prepare it again") from None
-        path = Path(self._manifest.folder or "") / item.image
+        path = self._folder / item.image
         return read_image_file(path), str(path)
 
 

@@ -2,9 +2,11 @@
 
 import importlib
 import os
+from pathlib import Path
 
-from dpc.datasets import OWN, PUBLISHED, content
+from dpc.datasets import OWN, PUBLISHED, content, places
 from dpc.datasets.base import Item, Listing, Raw
+from dpc.datasets.catalog import CATALOG
 from dpc.errors import DpcError
 from dpc.files import digest
 from dpc.params.sections import Params
@@ -23,6 +25,17 @@ def listing(name: str, params: Params) -> Listing:
     """
     module, _, function = PUBLISHED.get(name, OWN).partition(":")
     return getattr(importlib.import_module(module), function)(name, params)
+
+
+def image_folder(name: str, params: Params) -> Path:
+    """That the paths of a dataset's images start from.
+
+    Raises:
+        DpcError: a published dataset is not where it should be.
+    """
+    if name in PUBLISHED:
+        return places.require(CATALOG[name], params).images
+    return Path(params.data.root) / params.data.on_disk[name].images
 
 
 def read(name: str, params: Params) -> Raw:
@@ -50,7 +63,6 @@ def read(name: str, params: Params) -> Raw:
         },
         rule=found.rule,
         template=found.template,
-        folder=found.folder.as_posix(),
     )
 
 

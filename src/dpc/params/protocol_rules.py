@@ -77,8 +77,8 @@ def _students(params: Params) -> list[str]:
         ]
     if len(params.run.shots) > 1:
         found += [
-            f"run.backbones: the teacher of {name!r} is tuned on one number of shots, and run.shots "
-            f"has {len(params.run.shots)}; give one"
+            f"run.backbones: the teacher of {name!r} is tuned on one number of shots, and "
+            f"run.shots has {len(params.run.shots)}; give one"
             for name in students
         ]
     return found

@@ -93,7 +93,7 @@ def _describe_value(hint: Any) -> Description:
     """What a mapping holds under each of its names."""
     if hint in LEAVES:
         return {"kind": "leaf", "type": hint.__name__, "nullable": False}
-    return describe(hint) if dataclasses.is_dataclass(hint) else ANY
+    return describe(hint) if isinstance(hint, type) and dataclasses.is_dataclass(hint) else ANY
 
 
 def _first_line(doc: str | None) -> str:

@@ -5,7 +5,7 @@ from typing import Any
 
 from dpc.params.data import Data, Departure, Run
 from dpc.params.fields import SOURCE_DPC, param
-from dpc.params.protocols import FEW_SHOT, PROTOCOLS, HALVED
+from dpc.params.protocols import HALVED, PROTOCOLS
 
 
 @dataclass(frozen=True)
@@ -158,8 +158,9 @@ class Params:
     protocol: str = param(
         "base-to-new",
         "base-to-new: tune on the first half of the classes, test each half by itself; "
-        "generalized: the same, with all classes competing; few-shot: tune and test on all classes; "
-        "cross-dataset and domain-generalization: tune on run.datasets, test on run.targets.",
+        "generalized: the same, with all classes competing; few-shot: tune and test on all "
+        "classes; cross-dataset and domain-generalization: tune on run.datasets, test on "
+        "run.targets.",
         choices=PROTOCOLS,
     )
     run: Run = field(default_factory=Run, metadata={"doc": "The grid."})

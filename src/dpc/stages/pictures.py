@@ -11,6 +11,7 @@ from torch import Tensor
 from dpc import artifacts
 from dpc.clip.model import Clip
 from dpc.clip.views import Views
+from dpc.datasets import on_disk
 from dpc.datasets.base import Images, Item, Manifest
 from dpc.datasets.views import draw_crop, test_view, train_view
 from dpc.params.sections import Params
@@ -31,7 +32,10 @@ class Pictures:
     def __init__(self, params: Params, layout: Layout, dataset: str, clip: Clip):
         path = layout.manifest(dataset)
         remedy = f"run `dpc prepare --dataset {dataset}`"
-        self._images = Images(Manifest.from_json(artifacts.read(path, remedy).results), path.parent)
+        manifest = Manifest.from_json(artifacts.read(path, remedy).results)
+        rendered = manifest.archive is not None
+        folder = path.parent if rendered else on_disk.image_folder(dataset, params)
+        self._images = Images(manifest, folder)
         self._form, self._views = input_format(clip), params.data.views
         self._threads = params.run.threads
         self._pool: ThreadPoolExecutor | None = None

@@ -42,7 +42,6 @@ def job(params: Params, layout: Layout, dataset: str) -> Job:
             rule=raw.rule,
             template=raw.template,
             archive=digest(archive) if archive is not None else None,
-            folder=raw.folder,
         )
         made: dict[str, Artifact | bytes] = {"manifest.json": Artifact(results=manifest.as_json())}
         if archive is not None:

@@ -102,13 +102,12 @@ def prepare(params: Params, dataset: str) -> Slice:
             "dpc.datasets.icons",
             sources=icons.sources(dataset) | drawn_by,
         )
-    data = params.data
-    place: dict[str, Any] = {"root": data.root, "place": data.places.get(dataset)}
-    if dataset in data.on_disk:
-        place |= asdict(data.on_disk[dataset])
+    own = params.data.on_disk.get(dataset)
+    read = asdict(own) if own is not None else {}
+    read.pop("images", None)  # where images lie is no parameter of a result, only what they hold
     reader = on_disk.reader_module(dataset)
     sources = on_disk.sources(dataset, params)
-    return _slice(place, "dpc.stages.prepare", "dpc.datasets.on_disk", reader, sources=sources)
+    return _slice(read, "dpc.stages.prepare", "dpc.datasets.on_disk", reader, sources=sources)
 
 
 def features(params: Params) -> Slice:
