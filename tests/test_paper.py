@@ -8,6 +8,7 @@ from importlib.resources import files
 import pytest
 from jinja2 import Environment, StrictUndefined
 
+from dpc.datasets.catalog import CATALOG
 from dpc.evaluation.statistics import harmonic_mean
 from dpc.report.paper import paper_context, paper_csv
 from dpc.report.paper_comparison import comparison
@@ -163,6 +164,10 @@ def test_published_averages_of_the_backbones():
 def test_each_file_names_its_source(name):
     text = files("dpc.report").joinpath(f"paper/{name}.csv").read_text("utf-8")
     assert text.startswith("# ") and "arXiv" in text
+
+
+def test_datasets_have_the_names_of_the_catalog():
+    assert {name: CATALOG[name].title for name in DATASETS} == dict(DATASETS)
 
 
 # --- when a comparison holds

@@ -1,8 +1,13 @@
 """The paper's presets against the recipes that were published, written down here once more."""
 
+import re
+import shlex
+from pathlib import Path
+
 import pytest
 
-from dpc.params.load import checked, preset, preset_heading, presets
+from dpc.cli import _parser, main
+from dpc.params.load import checked, load, preset, preset_heading, presets
 from dpc.report.paper_reasons import left_out, reasons
 from dpc.stages.cells import draws_of, methods
 
@@ -192,3 +197,21 @@ def test_generalized_is_the_benchmark_under_another_protocol():
     plain = preset("icons")
     assert plain.pop("protocol") == "base-to-new"
     assert changed == plain
+
+
+def commands():
+    """Every `dpc …` line of the code blocks of docs/paper.md."""
+    text = (Path(__file__).parents[1] / "docs" / "paper.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"^```sh\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    lines = [line for block in blocks for line in block.splitlines()]
+    return [line for line in lines if line.startswith("dpc ")]
+
+
+@pytest.mark.parametrize("command", commands())
+def test_the_commands_of_the_page_are_understood(command):
+    words = shlex.split(command)[1:]
+    assert _parser().parse_args(words).command == words[0]
+    if words[0] == "params":
+        assert main(words) == 0
+        assert load().protocol == "base-to-new"
+        assert main(["check"]) == 0
