@@ -141,6 +141,22 @@ def listed(entries: Entries, folder: Path, place: Path) -> dict[str, tuple[tuple
     return {split: tuple(pairs) for split, pairs in _labelled(entries).items()}
 
 
+def text_lines(path: Path) -> list[str]:
+    """The lines of a text file that belongs to a dataset.
+
+    Raises:
+        DpcError: it is missing, cannot be read, or is not UTF-8.
+    """
+    try:
+        return path.read_text(encoding="utf-8-sig").splitlines()
+    except OSError as problem:
+        raise DpcError(
+            f"{path} is missing or cannot be read ({problem.strerror}); restore it"
+        ) from None
+    except UnicodeDecodeError as problem:
+        raise DpcError(f"{path} is not UTF-8: {problem}; restore it") from None
+
+
 def content_hash(entries: Entries) -> str:
     """SHA-256 of what a split file says, however its bytes lay it out."""
     text = json.dumps(
