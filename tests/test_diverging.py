@@ -52,7 +52,7 @@ def test_a_loss_that_is_no_number(tree, monkeypatch, capsys, stage, module, loss
         _poison(patch, module)
         assert main([stage, "-q", "--out", "broken"]) == 1
     error = capsys.readouterr().err
-    assert error.startswith(f"dpc: {stage} shapes coop seed 1: loss '{loss}' is nan in epoch 3, ")
+    assert error.startswith(f"dpc: {stage} shapes coop 4 shots seed 1: loss '{loss}' is nan in epoch 3, ")
     assert "step 1, learning rate 0.0" in error
     assert "lower the learning rate" in error
     assert error.count("\n") == 1
@@ -91,7 +91,7 @@ def test_a_rate_that_is_far_too_high(tree, monkeypatch, capsys, stage):
     overrides = ["backbones.coop.lr=1.0e38"] if stage == "tune" else ["dpc.lr=1.0e38"]
     assert main([stage, "-q", "--out", "high", *overrides]) == 1
     error = capsys.readouterr().err
-    assert error.startswith(f"dpc: {stage} shapes coop seed 1: ")
+    assert error.startswith(f"dpc: {stage} shapes coop 4 shots seed 1: ")
     assert re.search(r" in epoch 3, step 1, learning rate 8\.5\d*e\+37; lower the", error)
     assert error.count("\n") == 1
     assert not list(Path("high", stage).rglob("*.safetensors"))

@@ -108,7 +108,7 @@ def test_an_edited_number_reruns_what_reads_it_and_nothing_else(settled, tmp_pat
 
     tree.edit("  weight: 0.2", "  weight: 0.3")
     worked = after(tree, engine, {"evaluate", "report"}, "dpc.weight")
-    assert worked == {f"evaluate icons-bootstrap coop+dpc seed {seed}" for seed in (1, 2)}
+    assert worked == {f"evaluate icons-bootstrap coop+dpc 4 shots seed {seed}" for seed in (1, 2)}
 
     tree.edit("    lr: 0.004", "    lr: 0.01")
     worked = after(tree, engine, CELLS | {"report"}, "backbones.coop.lr")
@@ -136,7 +136,7 @@ def test_edited_code_reruns_what_uses_it_and_nothing_else(settled, tmp_path, eng
     tree.append("src/dpc/collaboration/loss.py", HEAVIER_LOSS)
     worked = after(tree, engine, {"finetune", "evaluate", "report"}, "code of the loss")
     assert {title.split()[0] for title in worked} == {"finetune", "evaluate"}
-    assert not any(title.startswith("evaluate icons-bootstrap coop seed") for title in worked)
+    assert not any(title.startswith("evaluate icons-bootstrap coop 4 shots") for title in worked)
 
     tree.append("src/dpc/collaboration/loss.py", "# a note\n")
     worked = tree.build(engine)[1]

@@ -217,11 +217,11 @@ def test_a_missing_input_names_the_command_that_makes_it(tree, capsys):
 
 def test_a_stale_tree_is_not_reported(tree, capsys):
     write_params("dpc.weight=0.6")
-    refused(capsys, "stale: evaluate shapes coop+dpc seed 1; run", "report")
+    refused(capsys, "stale: evaluate shapes coop+dpc 4 shots seed 1; run", "report")
     assert run("evaluate") == 0
     assert run("report") == 0
     write_params("dpc.weight=0.6", "dpc.lr=0.01")  # the rows do not say which rate made P'
-    refused(capsys, "stale: finetune shapes coop seed 1; run", "report")
+    refused(capsys, "stale: finetune shapes coop 4 shots seed 1; run", "report")
 
 
 def test_a_stage_refuses_inputs_of_other_parameters(tree, capsys):
@@ -276,7 +276,7 @@ def test_verify_names_what_is_stale(tree, capsys):
     assert run("verify") == 1
     error = capsys.readouterr().err
     assert "slice tune.coop" in error
-    assert "tune shapes coop seed 1" in error
+    assert "tune shapes coop 4 shots seed 1" in error
     assert "features" not in error
 
 
@@ -344,7 +344,7 @@ def test_weights_of_another_shape_are_named(tree, capsys):
 
 def test_a_diverging_loss_names_cell_epoch_and_rate(tree, capsys):
     refused(
-        capsys, "tune shapes coop seed 1: loss 'classification' is", "tune", "--part", "main",
+        capsys, "tune shapes coop 4 shots seed 1: loss 'classification' is", "tune", "--part", "main",
         "backbones.coop.lr=1.0e38", "backbones.coop.epochs=8",
     )  # fmt: skip
 
