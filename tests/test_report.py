@@ -178,10 +178,11 @@ def test_missing_runs_are_dashes():
     results = collect(rows, SETS)
     assert results.average(BUDGET) is None and results.cell("icons-remix", BUDGET) is None
     blocks = {
-        block.name: {line.contender: line for line in block.lines} for block in main_table(results)
+        block.name: {line.contender: line for line in block.lines}
+        for block in main_table(results).blocks
     }
     assert blocks["icons-remix"][BUDGET].text("base") == "–"
-    assert blocks[AVERAGE][BUDGET].text("h") == "–" and blocks[AVERAGE][BUDGET].images == "–"
+    assert blocks[AVERAGE][BUDGET].text("h") == "–" and blocks[AVERAGE][BUDGET].extras == ("–", "–")
     assert blocks["icons-tabler"][COOP].text("base").endswith("± – †")
     built = build([row | {"curves": None, "history": {}} for row in rows], CONTEXT)
     assert "† fewer seeds" in built["index.html"].decode()
@@ -210,7 +211,7 @@ def test_rows_without_curves_history_or_selection():
     ]
     built = build(rows, ReportContext())
     page = built["index.html"].decode()
-    assert "No ω_b curve was recorded." in page and "How ω" not in page
+    assert "No ω<sub>b</sub> curve was recorded." in page and "How ω" not in page
     assert built["curves.csv"].count(b"\n") == 1
 
 

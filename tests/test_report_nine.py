@@ -74,7 +74,7 @@ def test_rows_stand_in_the_order_of_the_params_and_transductive_ones_apart(rows)
         "PromptKD",
         "PromptKD + DPC",
     ]
-    for block in main_table(results):
+    for block in main_table(results).blocks:
         (apart, above), (transductive, below) = block.groups
         assert (apart, transductive) == (False, True)
         assert {line.contender.backbone for line in below} == {"promptkd"}

@@ -12,6 +12,7 @@ from dpc.report import metrics
 from dpc.report.effects import effect
 from dpc.report.headline import headline
 from dpc.report.page import ReportContext, build
+from dpc.report.protocols import BASE
 from dpc.report.rows import collect
 from dpc.report.scores import Contender
 from dpc.report.tables import main_table, selection_table
@@ -50,18 +51,18 @@ def test_metrics_have_their_exact_form(built):
     assert found == metrics.build(rows, "icons", SETS)
     assert list(found) == ["rows", "averages"]
     assert len(found["rows"]) == 2 * (1 + 2 * 3 + 2 * 2)  # DPC counts three times: three rules
-    fields = (
-        "dataset backbone dpc budget transductive seed protocol selection parametrization inference"
-    )
-    fields += " omega_b omega_n clip base new h"
+    fields = "dataset source backbone dpc budget transductive shots seed protocol selection"
+    fields += " parametrization inference omega_b omega_n clip base new h"
     assert all(list(row) == fields.split() for row in found["rows"])
     zero = found["rows"][0]
     assert zero == {
         "dataset": "icons-tabler",
+        "source": "icons-tabler",
         "backbone": "zero_shot",
         "dpc": False,
         "budget": False,
         "transductive": False,
+        "shots": None,
         "seed": None,
         "protocol": "base-to-new",
         "selection": "last",
@@ -98,25 +99,25 @@ def test_summary_is_flat_and_short(built):
 
 def test_single_seed_has_no_deviation():
     results = collect(make_rows(SETS[:1], (1,)))
-    lines = {line.contender: line for line in main_table(results)[1].lines}
+    lines = {line.contender: line for line in main_table(results).blocks[1].lines}
     assert lines[COOP].text("base").endswith(" ± –")
     assert "±" not in lines[Contender("zero_shot", "zero_shot")].text("base")
-    assert effect(results, DPC, COOP, "base").pairs.p is None
+    assert effect(results, DPC, COOP, BASE).pairs.p is None
     assert "in the one pair there is, no test" in headline(results)[0]
 
 
 def test_best_is_bold_and_the_oracle_never():
     results = collect(make_rows(SETS, (1, 2)))
-    for block in main_table(results):
+    for block in main_table(results).blocks:
         for metric in ("base", "new", "h"):
             lines = [line for line in block.lines if metric in line.best]
             assert lines and all(line.contender.selection == "last" for line in lines)
             top = max(
-                getattr(line.cell, metric).mean
+                line.shown[metric].mean
                 for line in block.lines
                 if line.contender.selection == "last"
             )
-            assert all(round(getattr(x.cell, metric).mean, 2) == round(top, 2) for x in lines)
+            assert all(round(x.shown[metric].mean, 2) == round(top, 2) for x in lines)
         assert "test_oracle" not in {line.contender.selection for line in block.lines}
 
 
@@ -129,7 +130,7 @@ def test_oracle_gap_stands_beside_the_fixed_weight():
 
 def test_inference_with_the_parallel_prompt_is_a_base_weight_of_one():
     rows = [row | {"inference": "parallel"} for row in make_rows(SETS[:1], (1,)) if row["dpc"]]
-    lines = {line.contender: line for line in main_table(collect(rows))[1].lines}
+    lines = {line.contender: line for line in main_table(collect(rows)).blocks[1].lines}
     assert lines[DPC].note == "ω_b 1"
     assert headline(collect(rows))[0].startswith("On base classes, at ω_b = 1: ")
     (last,) = (r for r in metrics.build(rows, "icons")["rows"] if r["selection"] == "last")

@@ -8,7 +8,8 @@ from report_rows import make_rows
 
 from dpc.report import metrics
 from dpc.report.effects import effect, effects
-from dpc.report.headline import GAIN_HEADINGS, gain_cells, gains, headline
+from dpc.report.headline import gain_cells, gain_headings, gains, headline
+from dpc.report.protocols import BASE
 from dpc.report.rows import Results, collect
 from dpc.report.scores import Contender
 from dpc.report.words import SPACE, amount, reading
@@ -20,7 +21,7 @@ COOP, DPC = Contender("coop", "plain"), Contender("coop", "dpc")
 def table(results: Results) -> list[dict[str, str]]:
     """The table of gains by heading."""
     lines = [gain_cells(results, gain) for gain in gains(results)]
-    return [dict(zip(GAIN_HEADINGS, cells, strict=True)) for cells in lines]
+    return [dict(zip(gain_headings(results), cells, strict=True)) for cells in lines]
 
 
 @pytest.mark.parametrize(
@@ -49,7 +50,7 @@ def test_headline_names_the_stricter_test_where_it_disagrees():
     for row in rows:
         if row["dpc"]:
             row["base"] = tuned[row["dataset"], row["seed"]] + gains[row["dataset"]]
-    found = effect(collect(rows), DPC, COOP, "base")
+    found = effect(collect(rows), DPC, COOP, BASE)
     assert found.pairs.p < 0.05 < found.sets.p
     assert found.without_one == pytest.approx((1.0, 3.0))
     line = headline(collect(rows))[0]
@@ -62,7 +63,7 @@ def test_the_weight_chosen_on_validation_shots_is_tested_too():
     rows = make_rows(SETS, (1, 2))
     results = collect(rows)
     chosen = [each for each in effects(results) if each.first.selection == "val"]
-    assert [(each.second.kind, each.metric) for each in chosen] == [
+    assert [(each.second.kind, each.measure.key) for each in chosen] == [
         ("plain", "base"),
         ("budget", "base"),
     ]
@@ -102,7 +103,7 @@ def test_a_gain_below_one_test_image_says_so():
     assert re.search(r"DPC gains 0\.\d\d points over CoOp \(less than one", line)
     line = headline(collect(make_rows(gain=1.0, noise=0.1)))[0]
     assert "less than one" not in line
-    found = effect(collect(rows), DPC, COOP, "base")
+    found = effect(collect(rows), DPC, COOP, BASE)
     assert found.one_image == pytest.approx(0.25) and found.possible == found.pairs.n == 18
 
 
@@ -168,4 +169,4 @@ def test_two_backbones_share_a_page():
 
 @pytest.mark.parametrize(("gain", "word"), [(4.0, "gain"), (-4.0, "loss"), (0.0, "none found")])
 def test_a_reading_is_a_word(gain, word):
-    assert reading(effect(collect(make_rows(gain=gain)), DPC, COOP, "base")) == word
+    assert reading(effect(collect(make_rows(gain=gain)), DPC, COOP, BASE)) == word

@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from dpc.evaluation.statistics import summarize
+from dpc.evaluation.statistics import Summary, harmonic_mean, summarize
 from dpc.report.effects import matched
 from dpc.report.rows import Results
 from dpc.report.scores import Contender, Score
@@ -38,22 +38,66 @@ def curve(runs: Sequence[Score], name: str, split: str) -> list[Point]:
 
 
 def average_curve(results: Results, contender: Contender, name: str, split: str) -> list[Point]:
-    """The same over the averages of all data sets, seed by seed.
+    """The same over the averages of the data sets that the curve is of, seed by seed.
 
     A weight and seed that one of the sets lacks has no point.
     """
+    sets = curve_sets(results, name)
     by_seed: dict[int | None, list[dict[float, float]]] = {}
-    for dataset in results.datasets:
+    for dataset in sets:
         for score in results.runs(dataset, contender):
             by_seed.setdefault(score.seed, []).append(_walk(score, name, split))
     values: dict[float, list[float]] = {}
     for walks in by_seed.values():
-        if len(walks) < len(results.datasets):
+        if len(walks) < len(sets):
             continue
         for weight in set.intersection(*(set(walk) for walk in walks)):
             mean = math.fsum(walk[weight] for walk in walks) / len(walks)
             values.setdefault(weight, []).append(mean)
     return _points(values)
+
+
+@dataclass(frozen=True)
+class OffsetPoint:
+    """Accuracies at one offset, means over data sets; their deviation over seeds."""
+
+    offset: float
+    base: Summary
+    new: Summary
+    overall: Summary
+
+    @property
+    def h(self) -> float:
+        """Of the mean base and new accuracy."""
+        return harmonic_mean(self.base.mean, self.new.mean)
+
+
+def offset_curve(results: Results, contender: Contender, sets: Sequence[str]) -> list[OffsetPoint]:
+    """Base, new and overall accuracy as an offset is taken off the base classes' logits.
+
+    Averages over these data sets seed by seed, then mean over the seeds; an offset, or a seed,
+    that one of the sets lacks is left out.
+    """
+    by_seed: dict[int | None, list[dict[float, Mapping[str, float]]]] = {}
+    for dataset in sets:
+        for score in results.runs(dataset, contender):
+            points = score.row.get("offsets") or ()
+            walk = {float(point["offset"]): point for point in points}
+            by_seed.setdefault(score.seed, []).append(walk)
+    values: dict[float, list[list[float]]] = {}
+    for walks in by_seed.values():
+        if len(walks) < len(sets):
+            continue
+        for offset in set.intersection(*(set(walk) for walk in walks)):
+            means = [
+                math.fsum(float(walk[offset][metric]) for walk in walks) / len(walks)
+                for metric in ("base", "new", "overall")
+            ]
+            values.setdefault(offset, []).append(means)
+    return [
+        OffsetPoint(offset, *(summarize(each) for each in zip(*values[offset], strict=True)))
+        for offset in sorted(values)
+    ]
 
 
 def change_curve(results: Results, dataset: str, backbone: str, name: str) -> list[Point]:
@@ -62,13 +106,19 @@ def change_curve(results: Results, dataset: str, backbone: str, name: str) -> li
     Differences are taken run by run, so the deviation is that of the change.
     """
     dpc, plain = (results.contender(backbone, kind) for kind in ("dpc", "plain"))
+    measure = results.protocol.weighed(name)
     values: dict[float, list[float]] = {}
-    for (found, _), (score, alone) in matched(results, dpc, plain).items():
-        if found == dataset:
-            start = alone.base if name == "omega_b" else alone.new
-            for weight, value in _walk(score, name, "test").items():
-                values.setdefault(weight, []).append(value - start)
+    for score, alone in matched(results, dpc, plain, (dataset,)).values():
+        for weight, value in _walk(score, name, "test").items():
+            if measure is not None:
+                values.setdefault(weight, []).append(value - alone[measure.metric])
     return _points(values)
+
+
+def curve_sets(results: Results, name: str) -> tuple[str, ...]:
+    """Data sets that the curve of ``omega_b`` or ``omega_n`` is of."""
+    measure = results.protocol.weighed(name)
+    return () if measure is None else results.over(measure.over)
 
 
 def losses(runs: Sequence[Score]) -> dict[str, list[Point]]:

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from dpc.evaluation.statistics import PairedTest, paired_t
+from dpc.report.protocols import Measure, Question
 from dpc.report.rows import Results
-from dpc.report.scores import VALIDATED, Contender, Score
+from dpc.report.scores import Contender, Score
 
 ALPHA = 0.05
 
@@ -16,7 +17,7 @@ Pairs = Mapping[tuple[str, int | None], tuple[Score, Score]]
 
 @dataclass(frozen=True)
 class Effect:
-    """First contender minus second on one accuracy, in percent points.
+    """First contender minus second on one measure, in percent points.
 
     ``pairs`` takes every seed of every set as a pair. ``sets`` takes each set's mean as one
     pair: stricter, for the seeds of a set share its test images. ``without_one`` is the range
@@ -29,7 +30,7 @@ class Effect:
 
     first: Contender
     second: Contender
-    metric: str  # base | new
+    measure: Measure
     question: str
     pairs: PairedTest | None
     sets: PairedTest | None
@@ -44,33 +45,45 @@ class Effect:
         second = self.second.label
         if self.second.kind == "zero_shot":
             second = "zero-shot CLIP"
-        return f"{self.first.label} minus {second}, {self.metric}"
+        return f"{self.first.label} minus {second}, {self.measure.label}"
 
 
 def effects(results: Results) -> list[Effect]:
-    """The effects of every tuned backbone that its runs can tell, in the order of the page."""
+    """The effects of every tuned backbone that its runs can tell, in the order of the page.
+
+    Where data sets are only tested on and ω_n is 0, what DPC changes on them is left out: it is
+    the backbone's own reading, and there is nothing to test.
+    """
     found = [each for backbone in results.backbones for each in _of_backbone(results, backbone)]
     return [each for each in found if each.pairs is not None]
 
 
 def _of_backbone(results: Results, backbone: str) -> list[Effect]:
-    zero = Contender("zero_shot", "zero_shot")
-    plain, dpc, budget = (results.contender(backbone, kind) for kind in ("plain", "dpc", "budget"))
-    chosen = results.contender(backbone, "dpc", "val")
-    longer = f"a {budget_words(plain.label, effect(results, dpc, budget, 'base').images)}"
-    return [
-        effect(results, first, second, metric, question)
-        for first, second, metric, question in (
-            (plain, zero, "base", "Does tuning help the classes it was tuned on?"),
-            (plain, zero, "new", "What does that tuning do to the classes it had no labels of?"),
-            (dpc, plain, "base", f"Does the second prompt help beyond {plain.label} alone?"),
-            (chosen, plain, "base", f"And with {VALIDATED}?"),
-            (dpc, plain, "new", "Do new classes stay as they were?"),
-            (dpc, budget, "base", f"Is it more than {longer}?"),
-            (chosen, budget, "base", f"And with {VALIDATED}?"),
-            (dpc, budget, "new", "And on new classes, against that longer training?"),
-        )
-    ]
+    methods = {
+        "zero": Contender("zero_shot", "zero_shot"),
+        "chosen": results.contender(backbone, "dpc", "val"),
+        **{kind: results.contender(backbone, kind) for kind in ("plain", "budget", "dpc")},
+    }
+    protocol, name = results.protocol, methods["plain"].label
+    images = effect(results, methods["dpc"], methods["budget"], protocol.lead).images
+    longer = f"a {budget_words(name, images)}"
+
+    def told(question: Question) -> Effect:
+        first, second = methods[question.first], methods[question.second]
+        text = question.text.format(name=name, longer=longer)
+        return effect(results, first, second, question.measure, text)
+
+    found = [told(question) for question in protocol.questions]
+    return [each for each in found if not (protocol.transfers and by_construction(results, each))]
+
+
+def by_construction(results: Results, found: Effect) -> bool:
+    """Whether DPC equals its backbone because ω_n = 0 gives it the same prompts there."""
+    test, fixed = found.pairs, results.protocol.fixed
+    if (found.first.kind, found.second.kind) != ("dpc", "plain") or found.measure != fixed:
+        return False
+    runs = [s for name in results.over(fixed.over) for s in results.runs(name, found.first)]
+    return test is not None and test.ties == test.n and all(s.row.get("omega_n") == 0 for s in runs)
 
 
 def budget_words(name: str, images: tuple[float, float] | None) -> str:
@@ -89,19 +102,20 @@ def budget_words(name: str, images: tuple[float, float] | None) -> str:
 
 
 def effect(
-    results: Results, first: Contender, second: Contender, metric: str, question: str = ""
+    results: Results, first: Contender, second: Contender, measure: Measure, question: str = ""
 ) -> Effect:
     """Compare two contenders on the pairs that both have."""
-    pairs = matched(results, first, second)
-    possible = len(results.datasets) * len(results.seeds)
+    sets, metric = results.over(measure.over), measure.metric
+    pairs = matched(results, first, second, sets)
+    possible = len(sets) * len(results.seeds)
     if not pairs:
-        return Effect(first, second, metric, question, None, None, None, possible, None, None)
-    gaps = {key: getattr(one, metric) - getattr(two, metric) for key, (one, two) in pairs.items()}
+        return Effect(first, second, measure, question, None, None, None, possible, None, None)
+    gaps = {key: one[metric] - two[metric] for key, (one, two) in pairs.items()}
     means = _set_means(gaps)
     return Effect(
         first,
         second,
-        metric,
+        measure,
         question,
         paired_t(list(gaps.values())),
         paired_t(list(means.values())),
@@ -112,10 +126,12 @@ def effect(
     )
 
 
-def matched(results: Results, first: Contender, second: Contender) -> Pairs:
+def matched(
+    results: Results, first: Contender, second: Contender, sets: Sequence[str] | None = None
+) -> Pairs:
     """Both scores of each (set, seed) that both ran; zero-shot pairs with every seed."""
     pairs = {}
-    for dataset in results.datasets:
+    for dataset in results.datasets if sets is None else sets:
         others = {score.seed: score for score in results.runs(dataset, second)}
         for score in results.runs(dataset, first):
             other = others.get(score.seed, others.get(None))
@@ -145,7 +161,8 @@ def _images(pairs: Pairs) -> tuple[float, float] | None:
 
 
 def _one_image(pairs: Pairs, metric: str) -> float | None:
-    counts = _known([one.row.get(f"n_{metric}") for one, _ in pairs.values()])
+    name = "n" if metric == "accuracy" else f"n_{metric}"
+    counts = _known([one.row.get(name) for one, _ in pairs.values()])
     return _mean([100.0 / count for count in counts]) if counts and all(counts) else None
 
 

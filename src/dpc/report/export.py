@@ -2,67 +2,104 @@
 
 import csv
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from dpc.report.ablations import rung_key, rungs
 from dpc.report.curves import Point, curve, losses
 from dpc.report.effects import Effect
 from dpc.report.recipes import facts
 from dpc.report.rows import Cell, Results
-from dpc.report.tables import AVERAGE, METRICS, TRANSDUCTIVE, Line, main_table
+from dpc.report.scores import Contender
+from dpc.report.tables import AVERAGE, TRANSDUCTIVE, Line, Table
 from dpc.report.words import DASH
 
+Series = Mapping[int | None, Results]
 
-def table_csv(results: Results) -> str:
-    """The main table, one line a data set and method, all three rules for ω_b."""
-    fields = "dataset method transductive selection omega_b seeds"
-    fields += " base base_std new new_std h h_std h_mean"
-    fields += " images_seen images_per_step steps learned"
-    lines = [fields.split()]
+
+def table_csv(series: Series) -> str:
+    """The main table, one line a data set and method (and shots), all three rules for ω_b."""
+    results = next(iter(series.values()))
+    metrics = results.protocol.metrics
+    fields = ["dataset", "method", *_shots_field(series), "transductive", "selection", "omega_b"]
+    fields += ["seeds", *(name for m in metrics for name in (m, f"{m}_std"))]
+    fields += ["h_mean"] * ("h" in metrics) + ["images_seen", "images_per_step", "steps", "learned"]
+    lines = [fields]
     for name in (*results.datasets, AVERAGE):
-        average = name == AVERAGE
         for contender in results.contenders:
-            cell = results.average(contender) if average else results.cell(name, contender)
-            if cell is None:
-                continue
-            sets = results.datasets if average else (name,)
-            seeds = " ".join(str(seed) for seed in cell.seeds if seed is not None)
-            line = [name, contender.key, str(contender.transductive).lower(), contender.selection]
-            line += [results.weights(contender, sets), seeds, *_accuracies(cell)]
-            cost = facts(results, contender, sets)
-            numbers = (cost.images_seen, cost.images_per_step, cost.steps, cost.learned)
-            lines.append([*line, _number(cell.h_mean), *[_number(value) for value in numbers]])
+            for shots, each in _of(series, contender):
+                line = _table_line(each, contender, name)
+                if line is not None:
+                    lines.append([name, contender.key, *shots, *line])
     return _csv(lines)
 
 
-def curves_csv(results: Results) -> str:
+def _table_line(results: Results, contender: Contender, name: str) -> list[str] | None:
+    average = name == AVERAGE
+    cell = results.average(contender) if average else results.cell(name, contender)
+    if cell is None:
+        return None
+    sets = results.pooled if average else (name,)
+    seeds = " ".join(str(seed) for seed in cell.seeds if seed is not None)
+    line = [str(contender.transductive).lower(), contender.selection]
+    line += [results.weights(contender, sets), seeds, *_accuracies(cell, results.protocol.metrics)]
+    line += [_number(cell.h_mean)] * ("h" in results.protocol.metrics)
+    cost = facts(results, contender, sets)
+    numbers = (cost.images_seen, cost.images_per_step, cost.steps, cost.learned)
+    return line + [_number(value) for value in numbers]
+
+
+def _shots_field(series: Series) -> list[str]:
+    return [] if None in series else ["shots"]
+
+
+def _of(series: Series, contender: Contender) -> Iterator[tuple[list[str], Results]]:
+    """The results of a contender by shots, if they go by shots; zero-shot CLIP has no shots."""
+    for number, (shots, results) in enumerate(series.items()):
+        if shots is None:
+            yield [], results
+        elif contender.kind != "zero_shot":
+            yield [str(shots)], results
+        elif number == 0:
+            yield [""], results
+
+
+def curves_csv(series: Series) -> str:
     """Every point of the ω curves."""
-    lines = [["dataset", "method", "curve", "split", "weight", "mean", "std", "seeds"]]
-    for dataset in results.datasets:
-        for contender in results.shown():
-            for name, split in (("omega_b", "test"), ("omega_b", "val"), ("omega_n", "test")):
-                for point in curve(results.runs(dataset, contender), name, split):
-                    start = [dataset, contender.key, name, split, f"{point.x:g}"]
-                    lines.append([*start, *_values(point)])
+    fields = ["curve", "split", "weight", "mean", "std", "seeds"]
+    lines = [["dataset", "method", *_shots_field(series), *fields]]
+    first = next(iter(series.values()))
+    for dataset in first.datasets:
+        for contender in first.shown():
+            for shots, results in _of(series, contender):
+                runs = results.runs(dataset, contender)
+                for name, split in (("omega_b", "test"), ("omega_b", "val"), ("omega_n", "test")):
+                    for point in curve(runs, name, split):
+                        start = [dataset, contender.key, *shots, name, split, f"{point.x:g}"]
+                        lines.append([*start, *_values(point)])
     return _csv(lines)
 
 
-def losses_csv(results: Results) -> str:
+def losses_csv(series: Series) -> str:
     """Every point of the training curves."""
-    lines = [["dataset", "method", "loss", "epoch", "mean", "std", "seeds"]]
-    for dataset in results.datasets:
-        for contender in results.shown():
-            for name, series in losses(results.runs(dataset, contender)).items():
-                for point in series:
-                    lines.append([dataset, contender.key, name, f"{point.x:g}", *_values(point)])
+    fields = ["loss", "epoch", "mean", "std", "seeds"]
+    lines = [["dataset", "method", *_shots_field(series), *fields]]
+    first = next(iter(series.values()))
+    for dataset in first.trained:
+        for contender in first.shown():
+            for shots, results in _of(series, contender):
+                for name, points in losses(results.runs(dataset, contender)).items():
+                    for point in points:
+                        start = [dataset, contender.key, *shots, name, f"{point.x:g}"]
+                        lines.append([*start, *_values(point)])
     return _csv(lines)
 
 
 def ablations_csv(ladder: Results) -> str:
     """The ablation on every data set and on their average; the header alone where none ran."""
-    fields = "dataset backbone rung method omega_b omega_n seeds"
-    fields += " base base_std new new_std h h_std images_per_step images_seen"
-    lines = [fields.split()]
+    metrics = ladder.protocol.metrics
+    lines = [["dataset", "backbone", "rung", "method", "omega_b", "omega_n", "seeds"]]
+    lines[0] += [name for m in metrics for name in (m, f"{m}_std")]
+    lines[0] += ["images_per_step", "images_seen"]
     for name in (*ladder.datasets, AVERAGE):
         for rung in (rung for each in rungs(ladder, name) for rung in each):
             contender, cell = rung.contender, rung.cell
@@ -71,78 +108,104 @@ def ablations_csv(ladder: Results) -> str:
             start = [name, contender.backbone, rung_key(contender), contender.key, *rung.weights]
             seeds = " ".join(str(seed) for seed in cell.seeds if seed is not None)
             images = [_number(cell.images_per_step), _number(cell.images_seen)]
-            lines.append([*start, seeds, *_accuracies(cell), *images])
+            lines.append([*start, seeds, *_accuracies(cell, metrics), *images])
     return _csv(lines)
 
 
-def effects_csv(tested: Sequence[Effect]) -> str:
-    """The tested effects; ``selection`` is the rule for the first method's ω_b."""
+def effects_csv(tested: Mapping[int | None, Sequence[Effect]]) -> str:
+    """The tested effects by shots; ``selection`` is the rule for the first method's ω_b."""
+    by_shots = None not in tested
     fields = "first selection second metric pairs mean low high t p wins ties losses p_over_sets"
-    lines = [fields.split()]
-    for effect in tested:
-        first, second = effect.first, effect.second
-        start = [first.key, first.selection, second.key, effect.metric]
-        test, sets = effect.pairs, effect.sets
-        if test is None:
-            lines.append([*start, "0", *[""] * 9])
-            continue
-        numbers = (test.mean, test.low, test.high, test.t, test.p)
-        counts = [str(test.wins), str(test.ties), str(test.losses)]
-        over_sets = _number(sets.p if sets is not None else None, 6)
-        lines.append([*start, str(test.n), *[_number(x, 6) for x in numbers], *counts, over_sets])
+    lines = [["shots"] * by_shots + fields.split()]
+    for shots, group in tested.items():
+        for effect in group:
+            lines.append([str(shots)] * by_shots + _effect_line(effect))
     return _csv(lines)
 
 
-def markdown(results: Results) -> str:
+def _effect_line(effect: Effect) -> list[str]:
+    first, second = effect.first, effect.second
+    start = [first.key, first.selection, second.key, effect.measure.key]
+    test, sets = effect.pairs, effect.sets
+    if test is None:
+        return [*start, "0", *[""] * 9]
+    numbers = (test.mean, test.low, test.high, test.t, test.p)
+    counts = [str(test.wins), str(test.ties), str(test.losses)]
+    over_sets = _number(sets.p if sets is not None else None, 6)
+    return [*start, str(test.n), *[_number(x, 6) for x in numbers], *counts, over_sets]
+
+
+def markdown(table: Table) -> str:
     """The main table for a README."""
+    first = ["data set"] if table.named else []
+    count = len(table.headings)
+    heads = list(table.headings)
+    if table.named:  # headings are words, not names of data sets
+        heads = [_small(heading) for heading in heads]
     lines = [
-        "| data set | method | base | new | H | mean of H | images seen |",
-        "|---|---|---:|---:|---:|---:|---:|",
+        f"| {' | '.join([*first, 'method', *heads])} |",
+        f"|{'---|' * (len(first) + 1)}{'---:|' * count}",
     ]
-    for block in main_table(results):
+    apart = False
+    for block in table.blocks:
+        start = f"| {block.name} " if table.named else ""
         for transductive, group in block.groups:
             if transductive:
-                lines.append(f"| {block.name} | *transductive:* | | | | | |")
+                apart = True
+                lines.append(f"{start}| *transductive:* |{' |' * count}")
             for line in group:
-                cells = [_bold(line, metric, "**", "**") for metric in METRICS]
+                cells = [_bold(line, column, "**", "**") for column in table.columns]
                 label = line.contender.label.replace("_", "\\_")
-                ends = f"{line.h_mean} | {line.images}"
-                lines.append(f"| {block.name} | {label} | {' | '.join(cells)} | {ends} |")
-    if results.transductive:
+                lines.append(f"{start}| {' | '.join([label, *cells, *line.extras])} |")
+    if apart:
         lines += ["", f"Transductive: {TRANSDUCTIVE}."]
     return "\n".join(lines) + "\n"
 
 
-def latex(results: Results) -> str:
-    """The main table for a paper; needs the package booktabs."""
-    lines = [r"\begin{tabular}{llrrr}", r"\toprule", r"Data set & Method & Base & New & H \\"]
-    for block in main_table(results):
+def _small(heading: str) -> str:
+    """With a small first letter, H as it is."""
+    small = heading[:1].lower() + heading[1:]
+    return heading if len(heading) == 1 else small
+
+
+def latex(table: Table) -> str:
+    """The main table for a paper, without its further columns; needs the package booktabs."""
+    first = ["Data set"] if table.named else []
+    width = len(first) + 1 + len(table.columns)
+    heads = [_escape(head) for head in (*first, "Method", *table.columns.values())]
+    shape = "l" * (len(first) + 1) + "r" * len(table.columns)
+    lines = [rf"\begin{{tabular}}{{{shape}}}", r"\toprule", rf"{' & '.join(heads)} \\"]
+    apart = False
+    for block in table.blocks:
         lines.append(r"\midrule")
         name = _escape(block.name)
         for transductive, group in block.groups:
             if transductive:
-                lines.append(r"\cmidrule{2-5}")
-                lines.append(rf"{name} & \multicolumn{{4}}{{l}}{{\emph{{Transductive}}}} \\")
+                apart = True
+                lines.append(rf"\cmidrule{{{len(first) + 1}-{width}}}")
+                text = rf"\multicolumn{{{width - len(first)}}}{{l}}{{\emph{{Transductive}}}} \\"
+                lines.append(f"{name} & {text}" if table.named else text)
                 name = ""
             for line in group:
-                lines.append(f"{name} & {_latex_line(line)}")
+                text = _latex_line(line, table)
+                lines.append(f"{name} & {text}" if table.named else text)
                 name = ""
     lines.append(r"\bottomrule")
-    if results.transductive:
+    if apart:
         note = rf"\footnotesize Transductive: {TRANSDUCTIVE} in the same block."
-        lines.append(rf"\multicolumn{{5}}{{p{{0.8\linewidth}}}}{{{note}}} \\")
+        lines.append(rf"\multicolumn{{{width}}}{{p{{0.8\linewidth}}}}{{{note}}} \\")
     return "\n".join([*lines, r"\end{tabular}"]) + "\n"
 
 
-def _latex_line(line: Line) -> str:
-    cells = [_bold(line, metric, r"\textbf{", "}") for metric in METRICS]
+def _latex_line(line: Line, table: Table) -> str:
+    cells = [_bold(line, column, r"\textbf{", "}") for column in table.columns]
     text = " & ".join(cell.replace("±", r"$\pm$").replace("†", r"$\dagger$") for cell in cells)
     return f"{_escape(line.contender.label)} & {text.replace(DASH, '--')} \\\\"
 
 
-def _bold(line: Line, metric: str, before: str, after: str) -> str:
-    text = line.text(metric)
-    if metric not in line.best:
+def _bold(line: Line, column: str, before: str, after: str) -> str:
+    text = line.text(column)
+    if column not in line.best:
         return text
     mean, mark, spread = text.partition(" ")
     return before + mean + after + mark + spread
@@ -154,10 +217,9 @@ def _escape(text: str) -> str:
     return text.replace("ω\\_b", r"$\omega_b$")
 
 
-def _accuracies(cell: Cell) -> list[str]:
-    """Mean and deviation of base, new and H."""
-    summaries = [getattr(cell, metric) for metric in METRICS]
-    return [_number(value) for each in summaries for value in (each.mean, each.std)]
+def _accuracies(cell: Cell, metrics: Sequence[str]) -> list[str]:
+    """Mean and deviation of each metric."""
+    return [_number(value) for m in metrics for value in (cell[m].mean, cell[m].std)]
 
 
 def _values(point: Point) -> list[str]:

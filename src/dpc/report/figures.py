@@ -8,7 +8,8 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-from dpc.report.curves import MAIN_LOSSES, Point, average_curve, change_curve, losses
+from dpc.report.curves import MAIN_LOSSES, Point, average_curve, change_curve, curve_sets, losses
+from dpc.report.protocols import capital
 from dpc.report.rows import Results
 from dpc.report.svg import LINES, TONES, Drawing, color, draw, slug, tone
 
@@ -17,7 +18,7 @@ PANEL = (3.6, 2.7)  # inches: three abreast on a desk, one on a phone, letters r
 
 
 def weight_curves(results: Results, curve_name: str) -> list[Drawing]:
-    """Accuracy against ω_b (base, test and validation) or ω_n (new), averaged over the data sets.
+    """Accuracy against ω_b (test and validation) or ω_n, averaged over the data sets it is of.
 
     A panel a backbone, transductive backbones last.
     """
@@ -30,32 +31,39 @@ def change_curves(results: Results, curve_name: str) -> list[Drawing]:
 
     None of a single data set, whose curves :func:`weight_curves` draws.
     """
-    sets = results.datasets if len(results.datasets) > 1 else ()
-    panels = [_set_panel(results, curve_name, dataset) for dataset in sets]
+    sets = curve_sets(results, curve_name)
+    panels = [_set_panel(results, curve_name, name) for name in sets if len(sets) > 1]
     return [panel for panel in panels if panel is not None]
 
 
 def _backbone_panel(results: Results, curve_name: str, backbone: str) -> Drawing | None:
     contender, name = results.contender(backbone, "dpc"), results.names[backbone]
-    base, count = curve_name == "omega_b", len(results.datasets)
+    sets, (symbol, split, noun) = curve_sets(results, curve_name), _words(results, curve_name)
     test = average_curve(results, contender, curve_name, "test")
     if not test:
         return None
     val = average_curve(results, contender, curve_name, "val")
-    scores = [score for dataset in results.datasets for score in results.runs(dataset, contender)]
+    base = curve_name == "omega_b"
+    scores = [score for dataset in sets for score in results.runs(dataset, contender)]
     weights = {score.applied if base else score.row.get("omega_n") for score in scores}
     used = sorted(weight for weight in weights if weight is not None)
     title = f"{name} (transductive)" if contender.transductive else name
-    title += f", {results.datasets[0]}" if count == 1 else f", average of {count}"
-    symbol, split = ("ω_b", "base") if base else ("ω_n", "new")
+    title += f", {sets[0]}" if len(sets) == 1 else f", average of {len(sets)}"
     words, tint = (title, symbol, split), tone(results.backbones, backbone)
     return draw(
         slug(curve_name, backbone),
         title,
-        _curve_alt(title, symbol, split, test, val),
+        _curve_alt(title, symbol, noun, test, val),
         PANEL,
         partial(_weight_panel, (test, val), used, words, tint),
     )
+
+
+def _words(results: Results, curve_name: str) -> tuple[str, str, str]:
+    """Symbol of a weight, short name of what its curve shows, and the name for a sentence."""
+    measure = results.protocol.weighed(curve_name)
+    label, noun = ("", "accuracy") if measure is None else (measure.label, measure.noun)
+    return "ω_b" if curve_name == "omega_b" else "ω_n", label, noun
 
 
 def _set_panel(results: Results, curve_name: str, dataset: str) -> Drawing | None:
@@ -66,8 +74,8 @@ def _set_panel(results: Results, curve_name: str, dataset: str) -> Drawing | Non
             lines[backbone] = points
     if not lines:
         return None
-    symbol, split = ("ω_b", "base") if curve_name == "omega_b" else ("ω_n", "new")
-    alt = f"Change of {split} accuracy against {symbol} on {dataset}, in points. " + " ".join(
+    symbol, split, noun = _words(results, curve_name)
+    alt = f"Change of {noun} against {symbol} on {dataset}, in points. " + " ".join(
         f"{results.names[backbone]}: {points[-1].mean:+.2f} at {points[-1].x:g}, highest "
         f"{max(p.mean for p in points):+.2f}."
         for backbone, points in lines.items()
@@ -117,7 +125,7 @@ def training_curves(results: Results) -> list[Drawing]:
     """Mean loss an epoch of stage one (and the same budget) and stage two, a panel a data set."""
     drawings = []
     for backbone in results.backbones:
-        for dataset in results.datasets:
+        for dataset in results.trained:
             series = {
                 kind: losses(results.runs(dataset, results.contender(backbone, kind)))
                 for kind in ("budget", "plain", "dpc")
@@ -204,9 +212,9 @@ def _band(axes: Axes, points: Sequence[Point], name: str, dash: str, label: str)
 
 
 def _curve_alt(
-    title: str, symbol: str, split: str, test: Sequence[Point], val: Sequence[Point]
+    title: str, symbol: str, noun: str, test: Sequence[Point], val: Sequence[Point]
 ) -> str:
-    text = f"{split.capitalize()} accuracy against {symbol} on {title}. "
+    text = f"{capital(noun)} against {symbol} on {title}. "
     for name, points in (("test", test), ("validation shots", val)):
         if points:
             top = max(points, key=lambda point: point.mean)

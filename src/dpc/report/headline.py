@@ -1,9 +1,11 @@
 """The result in words: what DPC adds to each backbone, and the numbers behind it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from dpc.report.effects import Effect, effect
+from dpc.report.context import shots_text
+from dpc.report.effects import Effect, by_construction, effect
+from dpc.report.protocols import Measure
 from dpc.report.rows import Results
 from dpc.report.scores import Contender
 from dpc.report.words import (
@@ -14,6 +16,7 @@ from dpc.report.words import (
     coverage,
     doubt,
     equal,
+    listed,
     p_value,
     points,
     significant,
@@ -23,15 +26,16 @@ from dpc.report.words import (
 
 @dataclass(frozen=True)
 class Gain:
-    """What DPC adds to one backbone: on base, at the weight that validation chose, on new, and on
-    base against the backbone of the same total budget."""
+    """What DPC adds to one backbone: on the leading measure of the protocol, the same at the
+    weight that validation chose, on every other measure, and on the leading one against the
+    backbone of the same total budget."""
 
     contender: Contender  # the backbone with DPC
-    base: Effect
+    lead: Effect
     chosen: Effect
-    new: Effect
+    others: Mapping[Measure, Effect]
     budget: Effect
-    frozen: bool  # ω_n is 0 in every run
+    fixed: bool  # ω_n = 0 leaves what it reads as the backbone has it
 
     @property
     def name(self) -> str:
@@ -45,34 +49,35 @@ class Gain:
 
 def gains(results: Results) -> list[Gain]:
     """One gain for each backbone that ran with DPC, in table order."""
-    found = []
+    found, lead = [], results.protocol.lead
     for backbone in results.backbones:
         plain, dpc, budget = (results.contender(backbone, k) for k in ("plain", "dpc", "budget"))
-        runs = [score for dataset in results.datasets for score in results.runs(dataset, dpc)]
-        if runs:
+        if any(results.runs(dataset, dpc) for dataset in results.datasets):
+            others = {m: effect(results, dpc, plain, m) for m in results.protocol.others}
             found.append(
                 Gain(
                     dpc,
-                    effect(results, dpc, plain, "base"),
-                    effect(results, results.contender(backbone, "dpc", "val"), plain, "base"),
-                    effect(results, dpc, plain, "new"),
-                    effect(results, dpc, budget, "base"),
-                    all(score.row.get("omega_n") == 0 for score in runs),
+                    effect(results, dpc, plain, lead),
+                    effect(results, results.contender(backbone, "dpc", "val"), plain, lead),
+                    others,
+                    effect(results, dpc, budget, lead),
+                    any(by_construction(results, each) for each in others.values()),
                 )
             )
     return found
 
 
 def headline(results: Results) -> list[str]:
-    """The result in short, honest in both directions: base, new classes, the same budget."""
-    found = gains(results)
+    """The result in short, honest in both directions: the leading measure, the others, the same
+    budget."""
+    found, lead = gains(results), results.protocol.lead
     lines = []
     if found:
         used = {results.weights(gain.contender) for gain in found}
         at = f", at ω_b = {used.pop()}" if len(used) == 1 and "" not in used else ""
-        text = _compared([(gain.base, gain.name) for gain in found])
-        lines.append(f"On base classes{at}: {text}.")
-        lines.append(_new_sentence(found))
+        text = _compared([(gain.lead, gain.name) for gain in found])
+        lines.append(f"On {lead.where}{at}: {text}.")
+        lines += [_other_sentence(found, measure) for measure in found[0].others]
         longer = [(g.budget, g.of_budget()) for g in found if g.budget.pairs is not None]
         if longer:
             lines.append(f"Against longer training: {_compared(longer)}.")
@@ -82,44 +87,77 @@ def headline(results: Results) -> list[str]:
         if backbone not in {gain.contender.backbone for gain in found}
     ]
     if without:
-        lines.append(f"DPC was not run on {_listed(without)}: there is nothing to compare.")
+        lines.append(f"DPC was not run on {listed(without)}: there is nothing to compare.")
     return lines
+
+
+def by_shots_sentence(series: Mapping[int | None, Results]) -> str:
+    """The gain of DPC at every number of shots, for each backbone; empty without a series."""
+    texts: dict[str, list[str]] = {}
+    for shots, results in series.items() if len(series) > 1 else ():
+        for gain in gains(results):
+            test = gain.lead.pairs
+            if test is not None:
+                star = "*" if significant(test) else ""
+                text = f"{points(test.mean)}{star} at {shots_text(shots)}"
+                texts.setdefault(gain.name, []).append(text.replace(" ", SPACE))
+    parts = [f"{name} {', '.join(each)}" for name, each in texts.items()]
+    if not parts:
+        return ""
+    return f"DPC minus its backbone by shots, in points (* p < 0.05): {'; '.join(parts)}."
+
+
+def averages_sentence(results: Results) -> str:
+    """The average accuracy over the targets: zero-shot CLIP and each backbone."""
+    texts = []
+    for contender in results.shown():
+        cell = results.average(contender)
+        if contender.kind in ("zero_shot", "plain") and cell is not None:
+            texts.append(f"{contender.label} {cell['accuracy'].mean:.2f}")
+    count = len(results.pooled)
+    plural = "s" if count != 1 else ""
+    return f"Average over {count} target{plural}: {', '.join(texts)}." if texts else ""
 
 
 def gain_cells(results: Results, gain: Gain) -> list[str]:
     """The columns of the table of gains, as text."""
-    averages = [results.average(contender) for contender in (gain.base.second, gain.contender)]
-    test = gain.base.pairs
+    lead, test = results.protocol.lead, gain.lead.pairs
+    sets = results.over(lead.over)
+    averages = [results.average(each, sets) for each in (gain.lead.second, gain.contender)]
     # averages of other runs than those of the difference would only confuse
-    whole = test is not None and test.n == gain.base.possible
-    means = [f"{c.base.mean:.2f}" if whole and c is not None else DASH for c in averages]
+    whole = test is not None and test.n == gain.lead.possible
+    means = [f"{c[lead.metric].mean:.2f}" if whole and c is not None else DASH for c in averages]
     cells = [gain.name, results.weights(gain.contender) or DASH, *means]
     if test is None:
         cells += [DASH] * 6
     else:
         interval = _span(test.low, test.high)
-        left_out = _span(*(gain.base.without_one or (None, None)))
-        over = bare_p(gain.base.sets.p if gain.base.sets is not None else None)
-        count = str(test.n) if whole else f"{test.n} of {gain.base.possible}"
+        left_out = _span(*(gain.lead.without_one or (None, None)))
+        over = bare_p(gain.lead.sets.p if gain.lead.sets is not None else None)
+        count = str(test.n) if whole else f"{test.n} of {gain.lead.possible}"
         cells += [points(test.mean), interval, bare_p(test.p), over, left_out, count]
-    return [*cells, _short(gain.chosen), _short(gain.budget), _short(gain.new)]
+    others = [_short(each) for each in gain.others.values()]
+    return [*cells, _short(gain.chosen), _short(gain.budget), *others]
 
 
-GAIN_HEADINGS = (
-    "Backbone",
-    "ω_b",
-    "Base, alone",
-    "Base, + DPC",
-    "Gain",
-    "95 % interval",
-    "p",
-    "p over sets",
-    "One set left out",
-    "Pairs",
-    "Gain, ω_b by validation",
-    "Gain over same budget",
-    "Gain on new",
-)
+def gain_headings(results: Results) -> list[str]:
+    """Headings of :func:`gain_cells`."""
+    protocol = results.protocol
+    return [
+        "Backbone",
+        "ω_b",
+        f"{protocol.lead.heading}, alone",
+        f"{protocol.lead.heading}, + DPC",
+        "Gain",
+        "95 % interval",
+        "p",
+        "p over sets",
+        "One set left out",
+        "Pairs",
+        "Gain, ω_b by validation",
+        "Gain over same budget",
+        *(f"Gain on {measure.label}" for measure in protocol.others),
+    ]
 
 
 def _span(low: float | None, high: float | None) -> str:
@@ -152,7 +190,7 @@ def _compared(items: Sequence[tuple[Effect, str]]) -> str:
         "missing": "there is no run to compare DPC with of",
     }
     return "; ".join(
-        f"{start} {_listed(groups[group])}" for group, start in starts.items() if group in groups
+        f"{start} {listed(groups[group])}" for group, start in starts.items() if group in groups
     )
 
 
@@ -173,24 +211,25 @@ def _clause(found: Effect, other: str) -> tuple[str, str]:
     return group, f"{amount(test.mean)} points {word} {other}{brackets}"
 
 
-def _new_sentence(found: Sequence[Gain]) -> str:
-    """Unchanged classes first: by construction, or as they came out."""
-    compared = [gain for gain in found if gain.new.pairs is not None]
+def _other_sentence(found: Sequence[Gain], measure: Measure) -> str:
+    """A measure besides the leading one: unchanged by construction, or as it came out."""
+    compared = [gain for gain in found if gain.others[measure].pairs is not None]
     if not compared:
-        return "New classes were not compared."
+        return f"{measure.start} were not compared."
     groups: dict[str, list[str]] = {}
     for gain in compared:
-        if gain.new.pairs is not None and equal(gain.new.pairs):
-            reason = "by construction (ω_n = 0)" if gain.frozen else "in every pair"
+        test = gain.others[measure].pairs
+        if test is not None and equal(test):
+            reason = "by construction (ω_n = 0)" if gain.fixed else "in every pair"
             text = f"unchanged to the digit {reason}"
         else:
-            text = verdict(gain.new)
+            text = verdict(gain.others[measure])
         groups.setdefault(text, []).append(gain.name)
     if len(groups) == 1 and len(compared) == len(found):
         (text,) = groups
-        return f"New classes: {text}."
-    parts = [f"{text} for {_listed(names)}" for text, names in groups.items()]
-    return f"New classes: {'; '.join(parts)}."
+        return f"{measure.start}: {text}."
+    parts = [f"{text} for {listed(names)}" for text, names in groups.items()]
+    return f"{measure.start}: {'; '.join(parts)}."
 
 
 def _seen(found: Effect) -> str:
@@ -211,8 +250,3 @@ def _size(found: Effect) -> str:
 def _brackets(*parts: str) -> str:
     inside = "; ".join(part for part in parts if part)
     return f" ({inside})" if inside else ""
-
-
-def _listed(texts: Sequence[str]) -> str:
-    """``a``, ``a and b`` or ``a, b and c``."""
-    return texts[0] if len(texts) == 1 else f"{', '.join(texts[:-1])} and {texts[-1]}"

@@ -8,7 +8,7 @@ from typing import Any
 from dpc.report.curves import MAIN_LOSSES
 from dpc.report.rows import Results, mean_of
 from dpc.report.scores import Contender, Score
-from dpc.report.words import DASH
+from dpc.report.words import DASH, listed
 
 RECIPE = ("lr", "epochs", "batch")
 
@@ -34,8 +34,8 @@ class Facts:
 
 
 def facts(results: Results, contender: Contender, datasets: Sequence[str] | None = None) -> Facts:
-    """The cost of one contender over the seeds of these data sets, or of all."""
-    sets = results.datasets if datasets is None else datasets
+    """The cost of one contender over the seeds of these data sets, or of all it was tuned on."""
+    sets = results.trained if datasets is None else datasets
     runs = [score for name in sets for score in results.runs(name, contender)]
     seen, per_step, steps = (
         mean_of(runs, name) for name in ("images_seen", "images_per_step", "steps")
@@ -63,13 +63,26 @@ def recipes(results: Results, params: Mapping[str, Any]) -> list[list[str]]:
         k = (two.get("negatives") or {}).get("k")
         runs = [
             score
-            for dataset in results.datasets
+            for dataset in results.trained
             for score in results.runs(dataset, results.contender(backbone, "dpc"))
         ]
         stages = [_recipe(one), _recipe(two), _number(k)]
         used = results.weights(results.contender(backbone, "dpc"))
         weights = [used or _number(two.get("weight")), _number(two.get("weight_new"))]
         lines.append([name, *stages, *weights, _kept(runs), _same(runs, "couplings")])
+    return lines
+
+
+def exceptions(params: Mapping[str, Any]) -> list[str]:
+    """``coop on imagenet, 1 and 2 shots: epochs 50`` for each of the params' ``exceptions``."""
+    lines = []
+    for each in (params.get("exceptions") or {}).values():
+        sets, shots = each.get("datasets") or (), each.get("shots") or ()
+        where = f" on {listed(sets)}" if sets else ""
+        if shots:
+            where += f", {listed([str(count) for count in shots])} shots"
+        settings = ", ".join(f"{key} {value}" for key, value in each["settings"].items())
+        lines.append(f"{each['backbone']}{where}: {settings}")
     return lines
 
 

@@ -10,24 +10,43 @@ from dataclasses import dataclass, field
 
 from dpc.errors import DpcError
 from dpc.evaluation.statistics import Summary, harmonic_mean, summarize
+from dpc.report.protocols import EVERY, SOURCE, Protocol, base_to_new
 from dpc.report.scores import KINDS, SELECTIONS, Contender, Row, Score, scores_of
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One contender on one data set, or on the average of all: mean and deviation over seeds.
+    """One contender on one data set, or on the average of several: mean and deviation over seeds.
 
-    ``h.mean`` is the H of the mean base and mean new, as papers print it; ``h.std`` is the
-    deviation of the seeds' own H. ``h_mean`` is set on averages only: the mean of the sets' H.
+    ``values`` goes by metric. The mean of ``h`` is the H of the mean base and mean new, as papers
+    print it; its deviation is that of the seeds' own H. ``h_mean`` is set on averages of a
+    protocol that has H: the mean of the sets' H.
     """
 
     seeds: tuple[int | None, ...]
-    base: Summary
-    new: Summary
-    h: Summary
+    values: Mapping[str, Summary]
     images_seen: float | None
     images_per_step: float | None
     h_mean: float | None = None
+
+    def __getitem__(self, metric: str) -> Summary:
+        """``base``, ``new``, ``h``, ``overall`` or ``accuracy``, as the protocol has them."""
+        return self.values[metric]
+
+    @property
+    def base(self) -> Summary:
+        """Of a protocol that tests base and new classes, as :attr:`new` and :attr:`h`."""
+        return self.values["base"]
+
+    @property
+    def new(self) -> Summary:
+        """New classes."""
+        return self.values["new"]
+
+    @property
+    def h(self) -> Summary:
+        """Base and new classes."""
+        return self.values["h"]
 
 
 @dataclass(frozen=True)
@@ -40,6 +59,8 @@ class Results:
     scores: Mapping[tuple[str, Contender], tuple[Score, ...]]
     names: Mapping[str, str] = field(default_factory=dict)  # backbone -> name for readers
     transductive: frozenset[str] = frozenset()  # backbones that saw the new classes' images
+    protocol: Protocol = base_to_new
+    sources: tuple[str, ...] = ()  # data sets that something was tuned on
 
     def contender(self, backbone: str, kind: str, selection: str = "last") -> Contender:
         """A contender that carries what the rows say of its backbone, whether it ran or not."""
@@ -50,6 +71,22 @@ class Results:
     def backbones(self) -> tuple[str, ...]:
         """Tuned backbones, in table order."""
         return tuple(dict.fromkeys(m.backbone for m in self.contenders if m.kind != "zero_shot"))
+
+    def over(self, which: str) -> tuple[str, ...]:
+        """Data sets of a measure: every one, the sources, or the targets."""
+        if which == EVERY:
+            return self.datasets
+        return tuple(name for name in self.datasets if (name in self.sources) == (which == SOURCE))
+
+    @property
+    def pooled(self) -> tuple[str, ...]:
+        """Data sets of the average: all of them, or the targets where there are any."""
+        return self.over(self.protocol.rank.over)
+
+    @property
+    def trained(self) -> tuple[str, ...]:
+        """Data sets that were tuned on: the source where there are targets, or all."""
+        return self.over(self.protocol.lead.over)
 
     def runs(self, dataset: str, contender: Contender) -> tuple[Score, ...]:
         """Scores of one cell by seed; empty where nothing ran."""
@@ -78,49 +115,61 @@ class Results:
         runs = self.runs(dataset, contender)
         if not runs:
             return None
-        base = summarize([score.base for score in runs])
-        new = summarize([score.new for score in runs])
-        spread = summarize([score.h for score in runs])
-        h = Summary(harmonic_mean(base.mean, new.mean), spread.std, spread.n)
+        values = {m: summarize([score[m] for score in runs]) for m in self.protocol.metrics}
+        if "h" in values:
+            h = harmonic_mean(values["base"].mean, values["new"].mean)
+            values["h"] = Summary(h, values["h"].std, values["h"].n)
         seeds = tuple(score.seed for score in runs)
         images = [mean_of(runs, name) for name in ("images_seen", "images_per_step")]
-        return Cell(seeds, base, new, h, *images)
+        return Cell(seeds, values, *images)
 
-    def average(self, contender: Contender) -> Cell | None:
-        """A contender averaged over the data sets; None unless it ran on every one of them.
+    def average(self, contender: Contender, sets: Sequence[str] | None = None) -> Cell | None:
+        """A contender averaged over these data sets, or the pooled ones; None unless it ran on all.
 
-        Base and new are means of the sets' means, H is the H of those two. The deviations are
-        those of the seeds' own averages, and exist where every set has the same seeds.
+        Metrics are means of the sets' means, H is the H of those. The deviations are those of the
+        seeds' own averages, and exist where every set has the same seeds.
         """
-        cells = [self.cell(dataset, contender) for dataset in self.datasets]
+        sets = self.pooled if sets is None else sets
+        cells = [self.cell(dataset, contender) for dataset in sets]
         known = [cell for cell in cells if cell is not None]
         if not known or len(known) < len(cells):
             return None
         seeds = known[0].seeds if len({cell.seeds for cell in known}) == 1 else ()
-        base = math.fsum(cell.base.mean for cell in known) / len(known)
-        new = math.fsum(cell.new.mean for cell in known) / len(known)
-        by_seed = [self._seed_average(contender, seed) for seed in seeds]
+        whole = self._means([cell.values[m].mean for cell in known] for m in self.protocol.given)
+        by_seed = [self._seed_average(contender, seed, sets) for seed in seeds]
+        values = {
+            metric: _with_spread(mean, [each[metric] for each in by_seed])
+            for metric, mean in whole.items()
+        }
+        has_h = "h" in values
         return Cell(
             seeds,
-            _with_spread(base, [pair[0] for pair in by_seed]),
-            _with_spread(new, [pair[1] for pair in by_seed]),
-            _with_spread(harmonic_mean(base, new), [harmonic_mean(*pair) for pair in by_seed]),
+            values,
             _mean_of_all([cell.images_seen for cell in known]),
             _mean_of_all([cell.images_per_step for cell in known]),
-            math.fsum(cell.h.mean for cell in known) / len(known),
+            math.fsum(cell["h"].mean for cell in known) / len(known) if has_h else None,
         )
 
-    def _seed_average(self, contender: Contender, seed: int | None) -> tuple[float, float]:
-        runs = [s for d in self.datasets for s in self.runs(d, contender) if s.seed == seed]
-        count = len(self.datasets)
-        return (
-            math.fsum(score.base for score in runs) / count,
-            math.fsum(score.new for score in runs) / count,
-        )
+    def _seed_average(
+        self, contender: Contender, seed: int | None, sets: Sequence[str]
+    ) -> dict[str, float]:
+        runs = [score for d in sets for score in self.runs(d, contender) if score.seed == seed]
+        return self._means([score[m] for score in runs] for m in self.protocol.given)
+
+    def _means(self, values: Iterable[Sequence[float]]) -> dict[str, float]:
+        """Mean of each given metric's values, and the H of them, in table order."""
+        given = zip(self.protocol.given, values, strict=True)
+        means = {metric: math.fsum(each) / len(each) for metric, each in given}
+        if "h" in self.protocol.metrics:
+            means["h"] = harmonic_mean(means["base"], means["new"])
+        return {metric: means[metric] for metric in self.protocol.metrics}
 
 
 def collect(
-    rows: Iterable[Row], datasets: Sequence[str] = (), backbones: Sequence[str] = ()
+    rows: Iterable[Row],
+    datasets: Sequence[str] = (),
+    backbones: Sequence[str] = (),
+    protocol: Protocol = base_to_new,
 ) -> Results:
     """Order rows for a report; the result does not depend on the order of the rows.
 
@@ -130,15 +179,20 @@ def collect(
         rows: evaluated rows; rungs of an ablation among them are left out.
         datasets: data sets in the order to show; sets that only rows name follow by name.
         backbones: backbones in the order to show; others follow by name.
+        protocol: of all rows.
 
     Raises:
-        DpcError: a row lacks a field, an accuracy is not a percentage, or a run comes twice.
+        DpcError: a row lacks a field or is of another protocol, an accuracy is not a percentage,
+            or a run comes twice.
     """
-    return arrange((row for row in rows if row.get("rung") is None), datasets, backbones)
+    return arrange((row for row in rows if row.get("rung") is None), datasets, backbones, protocol)
 
 
 def ladder(
-    rows: Iterable[Row], datasets: Sequence[str] = (), backbones: Sequence[str] = ()
+    rows: Iterable[Row],
+    datasets: Sequence[str] = (),
+    backbones: Sequence[str] = (),
+    protocol: Protocol = base_to_new,
 ) -> Results:
     """The rungs of the ablated backbones, with the backbone alone below and DPC above them.
 
@@ -147,14 +201,17 @@ def ladder(
     rows = list(rows)
     ablated = {row["backbone"] for row in rows if row.get("rung") is not None}
     chosen = [row for row in rows if row["backbone"] in ablated and not row["budget"]]
-    return arrange(chosen, datasets if ablated else (), backbones)
+    return arrange(chosen, datasets if ablated else (), backbones, protocol)
 
 
-def arrange(rows: Iterable[Row], datasets: Sequence[str], backbones: Sequence[str]) -> Results:
+def arrange(
+    rows: Iterable[Row], datasets: Sequence[str], backbones: Sequence[str], protocol: Protocol
+) -> Results:
     """All rows in order, rungs included; see :func:`collect`."""
     scores: dict[tuple[str, Contender], dict[int | None, Score]] = {}
     for row in rows:
-        for score in scores_of(row):
+        _check_protocol(row, protocol)
+        for score in scores_of(row, protocol.given, protocol.independent):
             runs = scores.setdefault((score.dataset, score.contender), {})
             if score.seed in runs:
                 raise DpcError(
@@ -164,12 +221,34 @@ def arrange(rows: Iterable[Row], datasets: Sequence[str], backbones: Sequence[st
             runs[score.seed] = score
     named = {dataset for dataset, _ in scores}
     order = tuple(dict.fromkeys([*datasets, *sorted(named.difference(datasets))]))
-    contenders = sorted({m for _, m in scores}, key=lambda each: _rank(each, backbones))
-    seeds = {seed for runs in scores.values() for seed in runs if seed is not None}
-    ordered = {key: tuple(sorted(runs.values(), key=_by_seed)) for key, runs in scores.items()}
-    names = {contender.backbone: contender.name for contender in contenders}
-    transductive = frozenset(m.backbone for m in contenders if m.transductive)
-    return Results(order, tuple(contenders), tuple(sorted(seeds)), ordered, names, transductive)
+    contenders = in_order((m for _, m in scores), backbones)
+    found = [score for runs in scores.values() for score in runs.values()]
+    seeds = {score.seed for score in found if score.seed is not None}
+    sources = {score.source for score in found if score.contender.kind != "zero_shot"}
+    return Results(
+        order,
+        contenders,
+        tuple(sorted(seeds)),
+        {key: tuple(sorted(runs.values(), key=_by_seed)) for key, runs in scores.items()},
+        {contender.backbone: contender.name for contender in contenders},
+        frozenset(m.backbone for m in contenders if m.transductive),
+        protocol,
+        tuple(sorted(sources)),
+    )
+
+
+def in_order(contenders: Iterable[Contender], backbones: Sequence[str]) -> tuple[Contender, ...]:
+    """Each contender once, in table order; see :func:`collect`."""
+    return tuple(sorted(set(contenders), key=lambda each: _rank(each, backbones)))
+
+
+def _check_protocol(row: Row, protocol: Protocol) -> None:
+    own = row.get("protocol", protocol.name)
+    if own != protocol.name:
+        raise DpcError(
+            f"a row of {row.get('backbone')} on {row.get('dataset')} is of protocol {own}, the "
+            f"report of {protocol.name}; evaluate that cell again"
+        )
 
 
 def _rank(contender: Contender, backbones: Sequence[str]) -> tuple[bool, bool, int, str, int, int]:

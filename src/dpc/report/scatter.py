@@ -62,7 +62,7 @@ def _draw(results: Results, name: tuple[str, str], title: str, cells: Cells) -> 
 def _scatter(cells: Cells, tones: Mapping[Contender, str], title: str, panels: list[Axes]) -> None:
     """Points by contender, grey paths from zero-shot, arrows to DPC, contours of equal H."""
     axes = panels[0]
-    where = {key: (cell.base.mean, cell.new.mean) for key, cell in cells.items()}
+    where = {key: (cell["base"].mean, cell["new"].mean) for key, cell in cells.items()}
     _limits(axes, list(where.values()))
     _contours(axes)
     for (_, contender), at in where.items():
@@ -182,6 +182,6 @@ def _contours(axes: Axes) -> None:
 
 def _alt(cells: Cells) -> str:
     return " ".join(
-        f"{name}, {contender.label}: base {cell.base.mean:.1f}, new {cell.new.mean:.1f}."
+        f"{name}, {contender.label}: base {cell['base'].mean:.1f}, new {cell['new'].mean:.1f}."
         for (name, contender), cell in cells.items()
     )

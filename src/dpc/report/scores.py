@@ -3,7 +3,7 @@
 A row is what one evaluated cell of the grid wrote (a plain dict).
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -16,7 +16,7 @@ RUNGS = ("ts", "dhno", "we")
 KINDS = ("zero_shot", "plain", "budget", *RUNGS, "dpc")
 SELECTIONS = ("last", "val", "test_oracle")
 VALIDATED = "ω_b chosen on validation shots"
-REQUIRED = ("dataset", "backbone", "dpc", "budget", "seed", "base", "new")
+REQUIRED = ("dataset", "backbone", "dpc", "budget", "seed")
 
 
 @dataclass(frozen=True)
@@ -55,20 +55,25 @@ class Contender:
 
 @dataclass(frozen=True)
 class Score:
-    """Accuracies of one run, in percent."""
+    """Accuracies of one run on one data set, in percent, by metric."""
 
     dataset: str
     contender: Contender
     seed: int | None
-    base: float
-    new: float
+    values: Mapping[str, float]
     omega_b: float | None
     row: Row
 
+    def __getitem__(self, metric: str) -> float:
+        """``base``, ``new``, …; ``h`` is the harmonic mean of these two."""
+        if metric == "h":
+            return harmonic_mean(self.values["base"], self.values["new"])
+        return self.values[metric]
+
     @property
-    def h(self) -> float:
-        """Harmonic mean of base and new."""
-        return harmonic_mean(self.base, self.new)
+    def source(self) -> str:
+        """The data set that was tuned on."""
+        return str(self.row.get("source") or self.dataset)
 
     @property
     def applied(self) -> float | None:
@@ -83,23 +88,32 @@ class Score:
         return given if given is None or self.contender.selection == "last" else "mixed"
 
 
-def scores_of(row: Row) -> list[Score]:
-    """The score of a row and, for DPC, those of the other choices of ω_b."""
-    missing = [name for name in REQUIRED if name not in row]
+def scores_of(row: Row, metrics: Sequence[str], independent: Collection[str] = ()) -> list[Score]:
+    """The score of a row and, for DPC, those of the other choices of ω_b.
+
+    Args:
+        row: evaluated row.
+        metrics: accuracies that it holds.
+        independent: those of them that ω_b has no part in. A choice of ω_b that does not state
+            all others is no score: they would be those of another weight.
+    """
+    missing = [name for name in (*REQUIRED, *metrics) if name not in row]
     if missing:
         raise DpcError(f"an evaluated row lacks {', '.join(missing)}; it holds {sorted(row)}")
-    dataset, seed, new = str(row["dataset"]), row["seed"], _percent(row, "new", row["new"])
-    backbone, name = str(row["backbone"]), str(row.get("label") or row["backbone"])
+    dataset, seed, backbone = str(row["dataset"]), row["seed"], str(row["backbone"])
+    name = str(row.get("label") or backbone)
     contender = Contender(backbone, _kind(row), "last", name, bool(row.get("transductive")))
-    base = _percent(row, "base", row["base"])
-    result = [Score(dataset, contender, seed, base, new, row.get("omega_b"), row)]
+    values = {metric: _percent(row, metric, row[metric]) for metric in metrics}
+    result = [Score(dataset, contender, seed, values, row.get("omega_b"), row)]
     selected = row.get("selected") or {}
+    dependent = [metric for metric in metrics if metric not in independent]
     for selection in SELECTIONS[1:]:
         choice = selected.get(selection)
-        if contender.kind == "dpc" and choice is not None:
-            other = replace(contender, selection=selection)
-            base = _percent(row, f"selected.{selection}.base", choice["base"])
-            result.append(Score(dataset, other, seed, base, new, choice["weight"], row))
+        if contender.kind != "dpc" or choice is None or not choice.keys() >= set(dependent):
+            continue
+        other = replace(contender, selection=selection)
+        own = {m: _percent(row, f"selected.{selection}.{m}", choice[m]) for m in dependent}
+        result.append(Score(dataset, other, seed, values | own, choice["weight"], row))
     return result
 
 

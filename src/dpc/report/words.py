@@ -1,6 +1,7 @@
 """Numbers as words: signed points, p values and the verdict of a test."""
 
 import math
+from collections.abc import Sequence
 
 from dpc.evaluation.statistics import PairedTest, Summary
 from dpc.report.effects import ALPHA, Effect
@@ -121,3 +122,8 @@ def effect_cells(effect: Effect) -> list[str]:
 def bare_p(p: float | None) -> str:
     """``0.023`` or ``< 0.001``, for a column of p values."""
     return p_value(p).removeprefix(f"p{SPACE}").removeprefix(f"={SPACE}")
+
+
+def listed(texts: Sequence[str]) -> str:
+    """``a``, ``a and b`` or ``a, b and c``."""
+    return texts[0] if len(texts) == 1 else f"{', '.join(texts[:-1])} and {texts[-1]}"
