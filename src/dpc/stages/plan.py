@@ -11,7 +11,7 @@ from dpc.params.sections import Params
 from dpc.stages import evaluate, features, finetune, prepare, slices, teacher, tune
 from dpc.stages.cells import ZERO_SHOT, Draw, methods
 from dpc.stages.layout import Layout
-from dpc.stages.runner import Job, provenance_of
+from dpc.stages.runner import Input, Job, provenance_of
 
 ORDER = ("prepare", "features", "teacher", "tune", "finetune", "evaluate")
 
@@ -73,11 +73,12 @@ def stale(params: Params, layout: Layout) -> list[str]:
     Raises:
         DpcError: a file is missing or damaged.
     """
+    known = _Known()
     return [
         job.title
         for stage in ORDER
         for job in jobs(stage, params, layout, Selection())
-        if not _fresh(job)
+        if not _fresh(job, known)
     ]
 
 
@@ -95,11 +96,26 @@ def leftovers(params: Params, layout: Layout) -> list[Path]:
     return sorted(path for path in found if path.is_file() and path not in made)
 
 
-def _fresh(job: Job) -> bool:
+class _Known:
+    """Hashes of what was read: many cells have one input, which may be large."""
+
+    def __init__(self) -> None:
+        self._hashes: dict[tuple[Path, tuple[str, ...]], str] = {}
+
+    def content(self, entry: Input) -> str:
+        """Hash of what is read of an input."""
+        key = (entry.path, entry.parts)
+        if key not in self._hashes:
+            found = artifacts.read(entry.path, entry.remedy)
+            self._hashes[key] = found.part(*entry.parts)
+        return self._hashes[key]
+
+
+def _fresh(job: Job, known: _Known) -> bool:
     """Whether the tree holds what this job would make. Another kind of device is another result,
     but no staler one."""
-    inputs = {role: artifacts.read(entry.path, entry.remedy) for role, entry in job.inputs.items()}
-    expected = provenance_of(job, inputs)
+    contents = {role: known.content(entry) for role, entry in job.inputs.items()}
+    expected = provenance_of(job, contents)
     for path in job.outputs.values():
         if path.suffix == ".zip":
             continue  # its hash stands in the manifest beside it

@@ -99,7 +99,8 @@ def run(job: Job, store: Store | None = None) -> bool:
     store = store or Store()
     begin, cpu = time.monotonic(), time.process_time()
     inputs = {role: entry.read() for role, entry in job.inputs.items()}
-    provenance = provenance_of(job, inputs)
+    contents = {role: inputs[role].part(*entry.parts) for role, entry in job.inputs.items()}
+    provenance = provenance_of(job, contents)
     key = digest(artifacts.canonical(provenance))
     entry = store.take(key, job.outputs)
     if entry is None:
@@ -133,16 +134,18 @@ def identity(read: Slice) -> dict[str, Any]:
     }
 
 
-def provenance_of(job: Job, inputs: Mapping[str, Artifact]) -> dict[str, Any]:
-    """How the outputs come about; its hash is their key. No time, no host, no path."""
+def provenance_of(job: Job, contents: Mapping[str, str]) -> dict[str, Any]:
+    """How the outputs come about; its hash is their key. No time, no host, no path.
+
+    Args:
+        contents: role -> hash of what is read of that input.
+    """
     found: dict[str, Any] = {
         "format": artifacts.FORMAT,
         "stage": job.stage,
         "cell": dict(job.cell),
         "device": job.device,
-        "inputs": {
-            role: artifact.part(*job.inputs[role].parts) for role, artifact in inputs.items()
-        },
+        "inputs": dict(contents),
     }
     return found | identity(job.slice)
 
