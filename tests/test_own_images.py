@@ -227,7 +227,7 @@ def test_sources_tell_content_and_names_and_stay_small():
     draw("train/cat/7.png")
     assert on_disk.sources("pets", params()) != renamed
     draw("a.png", "b.png", "c.png", "d.png")
-    assert list(on_disk.sources("pets", params(**split_file()))) == ["../split.json", "images"]
+    assert list(on_disk.sources("pets", params(**split_file()))) == ["split.json", "images"]
 
 
 def test_images_that_cannot_be_decoded_are_counted_in_one_line():

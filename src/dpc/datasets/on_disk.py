@@ -1,7 +1,6 @@
 """Datasets on disk: a reader says which images there are, and all of them are checked alike."""
 
 import importlib
-import os
 from pathlib import Path
 
 from dpc.datasets import OWN, PUBLISHED, content, places
@@ -70,8 +69,8 @@ def sources(name: str, params: Params) -> dict[str, str]:
     """What :func:`read` depends on, by content: the files of the listing, and all images as one.
 
     Returns:
-        file, as a path from the image folder, -> SHA-256; "images" -> one digest of all paths and
-        hashes. Few entries, however many images there are.
+        name of a file -> SHA-256; "images" -> one digest of all paths and hashes. Few entries,
+        however many images there are, and the same wherever they lie.
 
     Raises:
         DpcError: as :func:`listing`; an image is missing.
@@ -81,7 +80,7 @@ def sources(name: str, params: Params) -> dict[str, str]:
     found = listing(name, params)
     hashes = content.hashes(found.folder, _images(found), name)
     text = "\n".join(f"{hashes[image]} {image}" for image in sorted(hashes))
-    files = {os.path.relpath(path, found.folder): remembered_sha256(path) for path in found.files}
+    files = {path.name: remembered_sha256(path) for path in found.files}
     return files | {"images": digest(text)}
 
 

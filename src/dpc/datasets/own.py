@@ -3,7 +3,6 @@
 import hashlib
 import math
 import unicodedata
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -32,8 +31,6 @@ def listing(name: str, params: Params) -> Listing:
     files: tuple[Path, ...] = ()
     if kind == ".csv":
         rows = table.read(path)
-        for row in rows:
-            split_file.inside(folder, row.image, path)
         said, files = f"the split column of {place.split}", (path,)
     elif kind == "folders":
         rows = folders.read(folder)
@@ -70,13 +67,9 @@ def _of_split_file(name: str, place: OnDisk, folder: Path, path: Path) -> Listin
             "names itself: remove the key"
         )
     entries = split_file.parse(path)
-    for image, _, _ in (entry for split in SPLITS for entry in entries[split]):
-        split_file.inside(folder, image, path)
     return Listing(
         classnames=split_file.classnames(entries, path),
-        splits={
-            split: tuple((image, label) for image, label, _ in entries[split]) for split in SPLITS
-        },
+        splits=split_file.listed(entries, folder, path),
         rule=f"the split file {place.split}",
         template=place.template,
         folder=folder,
@@ -102,20 +95,16 @@ def _classnames(name: str, keys: Sequence[str], names: dict[str, str]) -> tuple[
             raise DpcError(f"data.on_disk.{name}.names: the name of {key!r} is empty; write one")
     # Some file systems part letters from their accents; CLIP's vocabulary does not.
     found = tuple(unicodedata.normalize("NFC", names.get(key, key)) for key in keys)
-    twice = [classname for classname, count in Counter(found).items() if count > 1]
-    if twice:
+    alike = split_file.repeated(found)
+    if alike is not None:
         LOG.warning(
-            "dataset %s: %d classes share the name %r, so CLIP cannot tell them apart",
-            name,
-            found.count(twice[0]),
-            twice[0],
+            "dataset %s: %r and %r are both called %r; CLIP cannot tell them apart",
+            *(name, keys[alike[0]], keys[alike[1]], found[alike[0]]),
         )
     if all(classname.isdecimal() for classname in found):
         LOG.warning(
             "dataset %s: the classes are called %s, …; data.on_disk.%s.names gives them words",
-            name,
-            ", ".join(found[:3]),
-            name,
+            *(name, ", ".join(found[:3]), name),
         )
     return found
 
