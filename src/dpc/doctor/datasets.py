@@ -8,7 +8,7 @@ from pathlib import Path
 
 from dpc.datasets import EMBEDDED, on_disk, places, split_file
 from dpc.datasets.base import SPLITS, Listing
-from dpc.datasets.catalog import CATALOG, Published
+from dpc.datasets.catalog import CATALOG, GUIDE, Published
 from dpc.datasets.places import Place
 from dpc.doctor import copies, images, sizes
 from dpc.doctor.findings import Counts, DatasetReport, Files, Problem
@@ -57,13 +57,14 @@ def _own(
     place = params.data.on_disk[name]
     root = Path(params.data.root)
     split = str(root / place.split) if place.split else None
-    report = DatasetReport(name, name, "own", needed, folder=str(root / place.images), split=split)
+    folder = root / place.images
+    report = DatasetReport(name, name, "own", needed, found=folder.is_dir(), folder=str(folder))
     try:
         with _warnings() as notes:
             listing = on_disk.listing(name, params)
     except DpcError as problem:
         return replace(report, problems=(Problem(name, str(problem)),)), None
-    report = replace(report, found=True, notes=tuple(notes))
+    report = replace(report, split=split, notes=tuple(notes))
     return _files(report, listing, decode)
 
 
@@ -92,14 +93,15 @@ def _published(
             f"put it to {Path(params.data.root) / published.folder}/, "
             f"or write its folder into data.places.{name}",
         )
-        problems = tuple(wrong or [missing])
-        return replace(report, problems=problems, get=how_to_get(published)), None
+        report = replace(report, problems=tuple(wrong or [missing]))
+        return replace(report, wrong_copy=bool(wrong), get=how_to_get(published)), None
     report = replace(
         report,
         found=True,
         layout=place.layout,
         folder=str(place.images),
         split=str(place.split) if place.split else None,
+        wrong_copy=bool(wrong),
         problems=tuple(wrong),
     )
     report = _split_of(report, published, place)
@@ -208,6 +210,8 @@ def candidates(published: Published, params: Params, place: Place | None) -> lis
 def how_to_get(published: Published) -> tuple[str, ...]:
     """Lines: what to download and where it goes; nothing is downloaded here."""
     pages = [f"page:   {page}" for page in published.pages]
+    if published.split:
+        pages.append(f"split:  {published.split}: {GUIDE}")
     mirrors = [f"mirror: {mirror}" for mirror in published.mirrors]
     return (f"{published.folder}/: {published.hint}", *pages, *mirrors)
 

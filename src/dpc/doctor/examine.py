@@ -1,7 +1,8 @@
 """The whole examination: datasets, CLIP, machine, grid; and every problem, once, in one list."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from dpc.datasets.catalog import CATALOG
 from dpc.doctor import clip, datasets, machine, sizes
@@ -11,6 +12,7 @@ from dpc.doctor.findings import (
     GridReport,
     MachineReport,
     Problem,
+    amount,
 )
 from dpc.doctor.sizes import Size
 from dpc.errors import DpcError
@@ -18,6 +20,8 @@ from dpc.params.sections import Params
 from dpc.stages import slices
 from dpc.stages.layout import Layout
 from dpc.store import Store
+
+ANOTHER_DISK = 2**30  # bytes by which the free space of two folders differs if they share no disk
 
 
 @dataclass(frozen=True)
@@ -102,20 +106,44 @@ def _grid(params: Params, wanted: dict[str, Size | None], here: MachineReport) -
         teacher = clip.shape(slices.teacher_clip_spec(params), here.device) if students else None
     except DpcError as problem:
         trouble = Problem("clip", str(problem))
-        return GridReport(params.protocol, {}, {}, 0, "", 0, 0, problems=(trouble,))
+        return GridReport(params.protocol, {}, {}, 0, "", 0, 0, 0, problems=(trouble,))
     free = available_memory(torch.device(here.device))
     found = Grid(params, known, own, teacher, free).report()
-    return _fits_the_disk(found, here)
+    more = [*_disk_is_full(found, here), *_memory_is_full(found)]
+    return replace(found, problems=(*found.problems, *more))
 
 
-def _fits_the_disk(grid: GridReport, here: MachineReport) -> GridReport:
+def _disk_is_full(grid: GridReport, here: MachineReport) -> Iterator[Problem]:
     free = min(here.disks.values())
-    if grid.disk <= free:
-        return grid
-    problem = Problem(
-        "disk",
-        f"results and their copies in the store take about {grid.disk / 2**30:.1f} GiB and "
-        f"{free / 2**30:.1f} GiB are free",
-        "free some (`dpc gc` trims the store), or let DPC_STORE name a folder on another disk",
-    )
-    return replace(grid, problems=(*grid.problems, problem))
+    apart = max(here.disks.values()) - free > ANOTHER_DISK
+    needed = grid.disk / 2 if apart else grid.disk
+    if needed <= free:
+        return
+    needed -= 2 * _size_of(Layout().root)  # what is there already, and its copies
+    if needed > free:
+        yield Problem(
+            "disk",
+            f"results and their copies in the store take about {amount(round(needed))} and "
+            f"{amount(free)} are free",
+            "free some (`dpc gc` trims the store), or let DPC_STORE name a folder on another disk",
+        )
+
+
+def _memory_is_full(grid: GridReport) -> Iterator[Problem]:
+    import torch
+
+    from dpc.stages.machine import available_memory
+
+    free = available_memory(torch.device("cpu"))
+    if free is not None and grid.held > free:
+        yield Problem(
+            "grid",
+            f"the features of one dataset take about {amount(grid.held)} of memory and "
+            f"{amount(free)} are free",
+            "make data.views.count or data.unlabelled smaller (0 means all training images)",
+        )
+
+
+def _size_of(folder: Path) -> int:
+    """Bytes of all files below ``folder``; 0 if it is not there."""
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())

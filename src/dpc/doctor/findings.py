@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+UNITS = (("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10))
 SHOWN = 3  # names of a long list of files that are said
 
 
@@ -58,6 +59,7 @@ class DatasetReport:
         kind: "embedded", "published" or "own".
         needed: whether its problems count: the grid has it, or it was asked for by name.
         found: whether it lies on this machine.
+        wrong_copy: whether what lies there is known to be something else.
         layout: how its folders lie: "coop", "nested", "own root", "given", or None.
         folder, split: where images start from, and the file that splits them.
         counts, expected: what lies here, and what was published.
@@ -75,6 +77,7 @@ class DatasetReport:
     kind: str
     needed: bool = True
     found: bool = False
+    wrong_copy: bool = False
     layout: str | None = None
     folder: str | None = None
     split: str | None = None
@@ -156,6 +159,7 @@ class GridReport:
         seconds: of each stage, all cells one after the other.
         memory: bytes of the largest step, beside the weights; ``largest``: the cell it is.
         weights: bytes of the CLIP, and of the teacher where one runs beside it.
+        held: bytes of the largest features that a stage holds in memory.
         disk: bytes of results, and as many again of the store that keeps a copy.
         assumed: datasets whose published counts stand in, as they were not found.
         problems: cells that do not fit.
@@ -167,6 +171,15 @@ class GridReport:
     memory: int
     largest: str
     weights: int
+    held: int
     disk: int
     assumed: tuple[str, ...] = ()
     problems: tuple[Problem, ...] = ()
+
+
+def amount(number: int) -> str:
+    """Bytes in words."""
+    for word, size in UNITS:
+        if number >= size:
+            return f"{number / size:.1f} {word}"
+    return f"{number} bytes"

@@ -72,6 +72,7 @@ class Grid:
             memory=largest.plan.memory if largest else 0,
             largest=largest.plan.title if largest else "",
             weights=sum(map(_bytes_of, towers)),
+            held=max(map(self._held, self._params.tested)),
             disk=COPIES * self._disk(),
             assumed=tuple(name for name, size in self._sizes.items() if size.assumed),
             problems=tuple(self._problems.values()),
@@ -169,26 +170,36 @@ class Grid:
 
     def _disk(self) -> int:
         """Bytes of features, logits and prompts."""
-        params, total = self._params, 0
-        width = NUMBER * self._clip.embed_dim
-        for dataset in params.tested:
-            total += self._feature_rows(dataset) * width + self._logit_bytes(dataset)
-            if self._students and self._teacher and dataset in params.run.datasets:
-                rows = drawn(self._sizes[dataset].train, params.data.unlabelled)
-                rows *= slices.student_views(params)
-                total += rows * NUMBER * self._teacher.embed_dim
-        return total + sum(self._draws * training.learned for training in self._trainings)
+        total = sum(self._draws * training.learned for training in self._trainings)
+        for dataset in self._params.tested:
+            total += NUMBER * self._clip.embed_dim * sum(self._sizes[dataset].test)
+            total += self._logit_bytes(dataset) + self._taught_bytes(dataset)
+            if dataset in self._params.run.datasets:
+                shots = self._params.run.shots
+                total += self._draws * sum(self._shots_bytes(dataset, each) for each in shots)
+        return total
 
-    def _feature_rows(self, dataset: str) -> int:
+    def _held(self, dataset: str) -> int:
+        """Bytes of a dataset's largest features: of one draw, or of the teacher."""
+        if dataset in self._params.run.targets:
+            return NUMBER * self._clip.embed_dim * sum(self._sizes[dataset].test)
+        draws = [self._shots_bytes(dataset, shots) for shots in self._params.run.shots]
+        return max([*draws, self._taught_bytes(dataset)])
+
+    def _shots_bytes(self, dataset: str, shots: int) -> int:
+        """Of one draw's features."""
         params, size = self._params, self._sizes[dataset]
-        rows = sum(size.test)
-        if dataset in params.run.datasets:
-            tuned = size.tuned(params.halved)
-            each = sum(drawn(size.train[:tuned], shots) for shots in params.run.shots)
-            if slices.pool_of_all(params):
-                each += len(params.run.shots) * sum(size.train[:tuned])
-            rows += self._draws * each * params.data.views.count
-        return rows
+        train = size.train[: size.tuned(params.halved)]
+        images = drawn(train, shots) + (sum(train) if slices.pool_of_all(params) else 0)
+        return NUMBER * self._clip.embed_dim * images * params.data.views.count
+
+    def _taught_bytes(self, dataset: str) -> int:
+        """Of the teacher's features of a dataset that is tuned on."""
+        params = self._params
+        if self._teacher is None or dataset in params.run.targets:
+            return 0
+        images = drawn(self._sizes[dataset].train, params.data.unlabelled)
+        return NUMBER * self._teacher.embed_dim * images * slices.student_views(params)
 
     def _logit_bytes(self, dataset: str) -> int:
         size = self._sizes[dataset]

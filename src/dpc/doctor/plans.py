@@ -94,8 +94,10 @@ class Planner:
         return str(self._params.backbones["zero_shot"]["template"])
 
     def _title(self, stage: str, backbone: str) -> str:
-        shots = f" {self._shots} shots" if len(self._params.run.shots) > 1 else ""
-        return f"{stage} {self._dataset} {backbone}".rstrip() + shots
+        title = f"{stage} {self._dataset} {backbone}".rstrip()
+        if len(self._params.run.shots) == 1:
+            return title
+        return f"{title} {self._shots} {'shot' if self._shots == 1 else 'shots'}"
 
     def _stage_one(self, stage: str, backbone: str) -> Training:
         params = self._params

@@ -14,10 +14,10 @@ from dpc.doctor.findings import (
     GridReport,
     MachineReport,
     Problem,
+    amount,
 )
 
 WIDTH = 100
-UNITS = (("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10))
 CLOCK = (("days", 86_400), ("hours", 3600), ("minutes", 60))
 COLUMNS = ("classes", "train", "val", "test")
 LAYOUTS = {
@@ -64,14 +64,6 @@ def as_text(found: Examination, params: str) -> str:
     return "\n".join([*lines, "", *_problems(found, params)])
 
 
-def amount(number: int) -> str:
-    """Bytes in words."""
-    for word, size in UNITS:
-        if number >= size:
-            return f"{number / size:.1f} {word}"
-    return f"{number} bytes"
-
-
 def duration(seconds: float) -> str:
     """Seconds in words; two hours are still minutes."""
     for word, size in CLOCK:
@@ -97,9 +89,13 @@ def _datasets(found: Examination) -> Iterator[str]:
 def _state(report: DatasetReport) -> str:
     if report.kind == "embedded":
         return "embedded" if report.found else "missing"
-    if not report.found:
+    if not report.found and not report.wrong_copy:
         return "not here"
     return "wrong" if report.problems else "fine"
+
+
+def _seen(report: DatasetReport) -> bool:
+    return report.found or report.wrong_copy
 
 
 def _numbers(counts: Counts) -> str:
@@ -120,7 +116,7 @@ def _about(report: DatasetReport) -> Iterator[str]:
         yield f"{report.opened:,} images opened, {bad or 'none'} damaged"
     yield from (f"note: {note}" for note in report.notes)
     if not report.needed:
-        yield from (f"wrong: {each.what}" for each in report.problems if report.found)
+        yield from (f"wrong: {each.what}" for each in report.problems if _seen(report))
     yield from report.get
 
 
@@ -149,6 +145,8 @@ def _machine(report: MachineReport) -> Iterator[str]:
 def _grid(report: GridReport, params: str) -> Iterator[str]:
     yield f"grid of {params}: {report.protocol}"
     for stage, cells in report.cells.items():
+        if not cells:
+            continue
         seconds = report.seconds.get(stage, 0.0)
         time = f"about {duration(seconds)}" if seconds >= 1 else ""
         yield f"  {stage:<10}  {cells:>5} cells  {time}".rstrip()
@@ -159,6 +157,7 @@ def _grid(report: GridReport, params: str) -> Iterator[str]:
         f"  memory      about {amount(report.memory)} at the peak ({report.largest}), "
         f"beside {amount(report.weights)} of weights"
     )
+    yield f"              about {amount(report.held)} for the features of the largest dataset"
     yield f"  disk        about {amount(report.disk)}, half of it copies in the store"
     if report.assumed:
         yield from _indented(f"published numbers stand in for {', '.join(report.assumed)}", 14)
