@@ -126,8 +126,8 @@ def look(folder: Path) -> Seen:
         raise DpcError(f"folder {folder} does not exist; put the images there") from None
     except NotADirectoryError:
         raise DpcError(f"{folder} is no folder; a folder of images is expected") from None
-    except PermissionError:
-        raise DpcError(f"folder {folder} cannot be read: permission denied") from None
+    except OSError as problem:  # no permission, a link that leads back to itself
+        raise DpcError(f"folder {folder} cannot be read: {problem.strerror}") from None
     return Seen(sorted(seen.folders), sorted(seen.images), others)
 
 
