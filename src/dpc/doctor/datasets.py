@@ -17,7 +17,7 @@ from dpc.errors import DpcError
 from dpc.params.sections import Params
 from dpc.progress import LOG
 
-COUNTED = ("classes", "train", "val", "test")
+COUNTED = {"classes": "classes", "train": "training", "val": "validation", "test": "test images"}
 
 
 def examine(
@@ -85,7 +85,6 @@ def _published(
         place = places.find(published, params)
     except DpcError as problem:
         return replace(report, problems=(Problem(name, str(problem)),)), None
-    wrong = copies.recognise(name, candidates(published, params, place))
     if place is None:
         missing = Problem(
             name,
@@ -93,19 +92,25 @@ def _published(
             f"put it to {Path(params.data.root) / published.folder}/, "
             f"or write its folder into data.places.{name}",
         )
-        report = replace(report, problems=tuple(wrong or [missing]))
-        return replace(report, wrong_copy=bool(wrong), get=how_to_get(published)), None
+        report = replace(report, problems=(missing,), get=how_to_get(published))
+        return _explained(report, candidates(published, params, place)), None
     report = replace(
         report,
         found=True,
         layout=place.layout,
         folder=str(place.images),
         split=str(place.split) if place.split else None,
-        wrong_copy=bool(wrong),
-        problems=tuple(wrong),
     )
     report = _split_of(report, published, place)
-    return _read(report, published, place, params, decode)
+    report, size = _read(report, published, place, params, decode)
+    return _explained(report, candidates(published, params, place)), size
+
+
+def _explained(report: DatasetReport, folders: Sequence[Path]) -> DatasetReport:
+    """What lies there may be a copy that is known to be something else: then that is said alone.
+    A dataset without a problem is never suspected."""
+    wrong = copies.recognise(report.name, folders) if report.problems else []
+    return replace(report, wrong_copy=True, problems=tuple(wrong)) if wrong else report
 
 
 def _split_of(report: DatasetReport, published: Published, place: Place) -> DatasetReport:
@@ -157,8 +162,8 @@ def _read(
     report, size = _files(report, listing, decode)
     counts, expected = report.counts, report.expected
     differing = [
-        f"{getattr(counts, part)} {part} for {getattr(expected, part)}"
-        for part in COUNTED
+        f"{getattr(counts, part):,} {word} (for {getattr(expected, part):,})"
+        for part, word in COUNTED.items()
         if getattr(expected, part) is not None and getattr(counts, part) != getattr(expected, part)
     ]
     if differing and not report.problems:
@@ -179,11 +184,13 @@ def _files(
     report = replace(report, counts=size.counts, missing=missing)
     if missing.count:
         what = f"{missing.count} images that the split names are not in {listing.folder}: {missing}"
-        known = Problem(report.name, what, "unpack the original anew, with its own file names")
-        # Of a wrong copy it is known why.
-        return (report if report.problems else _with(report, known)), size
+        fix = "unpack the original anew, with its own file names"
+        return _with(report, Problem(report.name, what, fix)), size
     if decode:
-        opened, bad = images.undecodable(report.name, listing)
+        try:
+            opened, bad = images.undecodable(report.name, listing)
+        except DpcError as problem:  # one that may not be read
+            return _with(report, Problem(report.name, str(problem))), size
         report = replace(report, opened=opened, undecodable=Files.of(bad))
         if bad:
             reasons = [f"{image} ({reason})" for image, reason in bad.items()]
@@ -230,7 +237,7 @@ def _notes(listing: Listing, place: Place) -> Iterator[str]:
     pickles = places.pickles(place.folder)
     if pickles:
         names = Files.of(str(path.relative_to(place.folder)) for path in pickles)
-        yield f"pickles of other programs are ignored, never read: {names}"
+        yield f"pickles are ignored, never read: {names}"
 
 
 def _with(report: DatasetReport, problem: Problem) -> DatasetReport:

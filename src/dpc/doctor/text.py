@@ -78,6 +78,8 @@ def _datasets(found: Examination) -> Iterator[str]:
     for report in found.datasets:
         counts = report.counts if report.counts.classes else report.expected
         yield f"  {report.name:<{wide}}  {_state(report):<9}{_numbers(counts)}".rstrip()
+        if counts is report.counts and _differs(report):
+            yield f"  {'':<{wide}}  published{_numbers(report.expected)}"
         for line in _about(report):
             yield from _indented(line, wide + 4)
     if any(each.found and each.kind != "embedded" for each in found.datasets):
@@ -92,6 +94,12 @@ def _state(report: DatasetReport) -> str:
     if not report.found and not report.wrong_copy:
         return "not here"
     return "wrong" if report.problems else "fine"
+
+
+def _differs(report: DatasetReport) -> bool:
+    """Whether other numbers were published; what was not published is not compared."""
+    pairs = [(getattr(report.counts, name), getattr(report.expected, name)) for name in COLUMNS]
+    return any(published is not None and number != published for number, published in pairs)
 
 
 def _seen(report: DatasetReport) -> bool:
