@@ -132,6 +132,11 @@ def by_shots(shots: int | None) -> float:
     return math.inf if shots == 0 else float(shots or 0)
 
 
+def shots_name(shots: int) -> str:
+    """``16 shots``, ``1 shot`` or ``all images``."""
+    return "all images" if shots == 0 else f"{shots} shot{'s' if shots != 1 else ''}"
+
+
 def shots_text(shots: int | None) -> str:
     """``16``, or ``all``."""
     return "all" if shots == 0 else str(shots)

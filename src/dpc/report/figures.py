@@ -60,10 +60,10 @@ def _backbone_panel(results: Results, curve_name: str, backbone: str) -> Drawing
 
 
 def _words(results: Results, curve_name: str) -> tuple[str, str, str]:
-    """Symbol of a weight, short name of what its curve shows, and the name for a sentence."""
+    """Symbol of a weight, the metric that its curve shows, and its name in a sentence."""
     measure = results.protocol.weighed(curve_name)
-    label, noun = ("", "accuracy") if measure is None else (measure.label, measure.noun)
-    return "ω_b" if curve_name == "omega_b" else "ω_n", label, noun
+    metric, noun = ("", "accuracy") if measure is None else (measure.metric, measure.noun)
+    return "ω_b" if curve_name == "omega_b" else "ω_n", metric, noun
 
 
 def _set_panel(results: Results, curve_name: str, dataset: str) -> Drawing | None:

@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 
 from dpc.evaluation.statistics import Summary
-from dpc.report.context import shots_text
+from dpc.report.context import shots_name, shots_text
+from dpc.report.protocols import capital
 from dpc.report.rows import Results
 from dpc.report.scores import Contender
 from dpc.report.tables import AVERAGE, Line, Table, block, in_block, weight_note
@@ -18,7 +19,8 @@ def shots_table(series: Mapping[int | None, Results]) -> Table:
     """
     first = next(iter(series.values()))
     zero = any(contender.kind == "zero_shot" for contender in first.contenders)
-    columns = {shots_text(shots): _shots_heading(shots) for shots in series if shots is not None}
+    known = [shots for shots in series if shots is not None]
+    columns = {shots_text(shots): capital(shots_name(shots)) for shots in known}
     blocks = []
     for name in (AVERAGE, *first.datasets):
         sets = first.datasets if name == AVERAGE else (name,)
@@ -29,10 +31,6 @@ def shots_table(series: Mapping[int | None, Results]) -> Table:
         blocks.append(block(name, lines, list(columns)))
     heads = {ZERO: "0 shots"} if zero else {}
     return Table(heads | columns, tuple(blocks))
-
-
-def _shots_heading(shots: int | None) -> str:
-    return "All images" if shots == 0 else f"{shots} shot{'s' if shots != 1 else ''}"
 
 
 def _shots_line(

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from dpc.report.context import shots_text
+from dpc.report.context import shots_name, shots_text
 from dpc.report.effects import Effect, by_construction, effect
 from dpc.report.protocols import Measure
 from dpc.report.rows import Results
@@ -67,14 +67,20 @@ def gains(results: Results) -> list[Gain]:
     return found
 
 
-def headline(results: Results) -> list[str]:
+def headline(results: Results, shots: int | None = None) -> list[str]:
     """The result in short, honest in both directions: the leading measure, the others, the same
-    budget."""
+    budget.
+
+    Args:
+        results: of one number of shots.
+        shots: that number, where there are others.
+    """
     found, lead = gains(results), results.protocol.lead
     lines = []
     if found:
         used = {results.weights(gain.contender) for gain in found}
         at = f", at ω_b = {used.pop()}" if len(used) == 1 and "" not in used else ""
+        at += "" if shots is None else f", {shots_name(shots)}"
         text = _compared([(gain.lead, gain.name) for gain in found])
         lines.append(f"On {lead.where}{at}: {text}.")
         lines += [_other_sentence(found, measure) for measure in found[0].others]

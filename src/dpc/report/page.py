@@ -9,9 +9,10 @@ from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from dpc.report import metrics, words
-from dpc.report.context import Report, ReportContext, report
+from dpc.report.context import Report, ReportContext, report, shots_name
 from dpc.report.headline import averages_sentence, by_shots_sentence, headline
 from dpc.report.parts import PARTS
+from dpc.report.protocols import capital
 from dpc.report.rows import Results
 from dpc.report.scores import Contender, Row
 from dpc.report.sections import Section, as_json
@@ -74,6 +75,8 @@ def _page(made: Report, sections: Sequence[Section], named: Sequence[str]) -> st
         "inline": _inline,
         "percent": words.percent,
         "points": words.points,
+        "capital": capital,
+        "shots_name": shots_name,
         "listed": words.listed,
     }
     parts = [
@@ -87,7 +90,8 @@ def _page(made: Report, sections: Sequence[Section], named: Sequence[str]) -> st
 
 def _headline(made: Report) -> list[str]:
     """The result in words; of a series, at the most shots, then the gain at each."""
-    lines = headline(made.results)
+    shots = list(made.series)[-1]
+    lines = headline(made.results, shots if len(made.series) > 1 else None)
     if made.protocol.transfers:
         lines.append(averages_sentence(made.results))
     lines.append(by_shots_sentence(made.series))
@@ -101,8 +105,8 @@ def _swatch(results: Results, contender: Contender) -> str:
 
 
 def _symbols(text: str) -> Markup:
-    """Text, escaped, with ω_b and ω_n set as subscripts."""
-    return Markup(re.sub("ω_([bn])", r"ω<sub>\1</sub>", str(escape(text))))
+    """Text, escaped, with the b and n of ω_b, ω_n, P̃_b and P̃_n set as subscripts."""
+    return Markup(re.sub("(ω|P̃)_([bn])", r"\1<sub>\2</sub>", str(escape(text))))
 
 
 def _inline(drawing: Drawing) -> Markup:

@@ -80,7 +80,7 @@ def exceptions(params: Mapping[str, Any]) -> list[str]:
         sets, shots = each.get("datasets") or (), each.get("shots") or ()
         where = f" on {listed(sets)}" if sets else ""
         if shots:
-            where += f", {listed([str(count) for count in shots])} shots"
+            where += f", {listed([str(count) for count in shots])} shot{'s' * (shots != [1])}"
         settings = ", ".join(f"{key} {value}" for key, value in each["settings"].items())
         lines.append(f"{each['backbone']}{where}: {settings}")
     return lines

@@ -7,14 +7,14 @@ from typing import Any
 
 from dpc.report import export, figures, recipes
 from dpc.report.ablations import LADDER, rungs
-from dpc.report.context import Report
+from dpc.report.context import Report, shots_name
 from dpc.report.effects import effects
 from dpc.report.headline import gain_cells, gain_headings, gains
 from dpc.report.notes import notes, text_of
 from dpc.report.scatter import tradeoff
 from dpc.report.svg import Drawing
 from dpc.report.tables import HEADINGS, TRANSDUCTIVE, Selection, Table, main_table, selection_table
-from dpc.report.words import effect_cells
+from dpc.report.words import DASH, effect_cells
 
 DATASET_COLUMNS = {
     "classes_base": "Base classes",
@@ -56,15 +56,28 @@ class Section:
 
 
 def gains_section(report: Report) -> Section | None:
-    """What DPC adds to each backbone, at each number of shots."""
+    """What DPC adds to each backbone, at each number of shots; what no run tells is left out."""
     by_shots = {
         shots: [(gain.contender, gain_cells(results, gain)) for gain in gains(results)]
         for shots, results in report.series.items()
     }
     if not any(by_shots.values()):
         return None
-    headings, lead = gain_headings(report.results), report.protocol.lead
-    values = {"gain_headings": headings, "gains": by_shots, "lead": lead}
+    headings = gain_headings(report.results)
+    lines = [cells for group in by_shots.values() for _, cells in group]
+    kept = [
+        column
+        for column, heading in enumerate(headings)
+        if not heading.startswith("Gain") or any(cells[column] != DASH for cells in lines)
+    ]
+    values = {
+        "gain_headings": [headings[column] for column in kept],
+        "gains": {
+            shots: [(contender, [cells[column] for column in kept]) for contender, cells in group]
+            for shots, group in by_shots.items()
+        },
+        "lead": report.protocol.lead,
+    }
     return Section("gains", template="gains.html.j2", values=values)
 
 
@@ -205,7 +218,7 @@ def at_most_shots(report: Report) -> str:
     shots = list(report.series)[-1]
     if len(report.series) < 2:
         return ""
-    which = "all images" if shots == 0 else f"{shots} shots, the most there are"
+    which = f"{shots_name(shots or 0)}, the most there are"
     return f" Shown are the runs of {which}; the files hold every number of shots."
 
 
