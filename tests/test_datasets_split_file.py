@@ -1,6 +1,7 @@
 """Split files that are damaged: every fault is one line that names the place."""
 
 import json
+import logging
 from collections.abc import Callable
 from pathlib import Path
 
@@ -80,6 +81,19 @@ def test_labels_leave_no_gap(dtd, label):
             row[1] = label if row[1] == 2 else row[1]
     (dtd / SPLIT).write_text(json.dumps(rows))
     fails(dtd, r"4 labels up to \d, but none is 2")
+
+
+def test_one_name_for_two_labels_is_mentioned_once(dtd, caplog, monkeypatch):
+    """Not refused: ImageNet has such names too."""
+    monkeypatch.setattr(logging.getLogger("dpc"), "propagate", True)
+    rows = json.loads((dtd / SPLIT).read_text())
+    for split in rows.values():
+        for row in split:
+            row[2] = "amber" if row[1] in (1, 3) else row[2]
+    (dtd / SPLIT).write_text(json.dumps(rows))
+    for _ in range(2):
+        assert on_disk.listing("dtd", params(dtd)).classnames[1::2] == ("amber", "amber")
+    assert caplog.text.count("labels 1 and 3 are both called 'amber'") == 1
 
 
 def test_a_missing_split_is_never_made_up(dtd):

@@ -7,6 +7,7 @@ Its order counts, since few-shot sets are drawn in it: nothing here sorts.
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path, PurePosixPath
 
 from dpc.datasets.base import SPLITS
@@ -73,10 +74,7 @@ def classnames(entries: Entries, path: Path) -> tuple[str, ...]:
     check_images(f"split file {path}", found, _labelled(entries))
     alike = repeated(found)
     if alike is not None:
-        LOG.warning(
-            "split file %s: labels %d and %d are both called %r; CLIP cannot tell them apart",
-            *(path, *alike, found[alike[0]]),
-        )
+        _mention_alike(path, alike, found[alike[0]])
     return found
 
 
@@ -165,6 +163,15 @@ def content_hash(entries: Entries) -> str:
         separators=(",", ":"),
     )
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+@cache
+def _mention_alike(path: Path, labels: tuple[int, int], name: str) -> None:
+    """Say once a process that equal names have equal text features: the first label always wins."""
+    LOG.warning(
+        "split file %s: labels %d and %d are both called %r; CLIP cannot tell them apart",
+        *(path, *labels, name),
+    )
 
 
 def _labelled(entries: Entries) -> dict[str, list[tuple[str, int]]]:
