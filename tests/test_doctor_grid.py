@@ -12,13 +12,11 @@ from dpc.doctor import clip, machine, sizes
 from dpc.doctor.findings import Counts
 from dpc.doctor.grid import Grid
 from dpc.icons import benchmark
-from dpc.params.load import checked, preset
 from dpc.stages import slices
 from dpc.stages.layout import Layout
 from dpc.stages.plan import Selection, jobs
 
 PHOTOS = Counts(classes=10, train=200, val=40, test=100)
-PRESETS = ("smoke", "icons", "icons-generalized")
 
 
 def grid_of(params, free=None, counts=PHOTOS):
@@ -29,9 +27,10 @@ def grid_of(params, free=None, counts=PHOTOS):
     return Grid(params, known, own, teacher, free)
 
 
-@pytest.mark.parametrize("name", PRESETS)
-def test_cells_are_those_that_the_stages_have(name):
-    params = checked(preset(name))
+@pytest.mark.parametrize("protocol", ["base-to-new", "generalized"])
+def test_cells_are_those_that_the_stages_have(protocol):
+    given = ["run.backbones=[coop,promptkd]", "run.ablations=[coop]", f"protocol={protocol}"]
+    params = params_for(Path("data"), "icons-bootstrap", "icons-remix", overrides=given)
     counted = grid_of(params).cells()
     for stage, number in counted.items():
         listed = list(jobs(stage, params, Layout(), Selection()))
@@ -166,6 +165,14 @@ def test_a_clip_that_cannot_be_used(spec, words):
 def test_shapes_need_no_weights():
     made = clip.shape(ClipSpec("ViT-B-32", "openai"), "cpu")
     assert (made.text_width, made.image_width, made.image_layers) == (512, 768, 12)
+
+
+def test_an_image_tower_that_is_no_vit_takes_text_prompts_alone():
+    overrides = ["clip.model=RN50", "clip.pretrained=random:1"]
+    report = grid_of(params_for(Path("data"), overrides=overrides)).report()
+    assert report.problems == ()
+    assert report.seconds["tune"] > 0
+    assert report.seconds["features"] > 0
 
 
 def test_the_machine(tmp_path):

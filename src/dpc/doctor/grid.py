@@ -4,7 +4,10 @@ Time and memory are those of :mod:`dpc.stages.estimate` (to a factor of three an
 encoding of images; reading and decoding images is not counted.
 """
 
+import time
 from collections.abc import Iterator, Mapping
+
+import torch
 
 from dpc.clip.model import Clip
 from dpc.doctor.findings import GridReport, Problem
@@ -20,6 +23,7 @@ from dpc.stages.machine import matmul_rate
 
 STAGES = ("prepare", "features", "teacher", "tune", "finetune", "evaluate")
 NUMBER, LOGIT = 4, 2  # bytes of a feature's number, and of a logit's
+TIMED = 4  # images
 COPIES = 2  # the store keeps what the tree of results holds
 
 
@@ -50,6 +54,8 @@ class Grid:
         self._trainings: list[Training] = []
         self._students = bool(slices.students(params))
         self._draws = len(params.run.seeds)  # of one number of shots
+        self._image = image_seconds(clip)
+        self._teacher_image = image_seconds(teacher) if teacher else 0.0
 
     def report(self) -> GridReport:
         """All of it."""
@@ -129,13 +135,13 @@ class Grid:
             if slices.pool_of_all(params):
                 draws = self._draws * len(params.run.shots)
                 images += draws * views * sum(size.train[:tuned])
-        return images * image_seconds(self._clip)
+        return images * self._image
 
     def _teaching(self, dataset: str) -> float:
         """Seconds for what the teacher says of a dataset's training images."""
         size, params = self._sizes[dataset], self._params
         images = drawn(size.train, params.data.unlabelled) * slices.student_views(params)
-        return images * image_seconds(self._teacher) if self._teacher else 0.0
+        return images * self._teacher_image
 
     def _testing(self, dataset: str) -> float:
         """Seconds for the rows of a dataset: each mix reads every class, and every test image
@@ -211,10 +217,15 @@ class Grid:
 
 
 def image_seconds(clip: Clip) -> float:
-    """Of a frozen image tower, for one image; 0 for a tower that is no ViT."""
-    if not hasattr(clip.model.visual, "transformer"):
-        return 0.0
-    return forward_seconds(clip, image_tower(clip, (), clip.precision == "bf16").flops)
+    """Of a frozen image tower, for one image; a tower that is no ViT is timed on a few."""
+    if hasattr(clip.model.visual, "transformer"):
+        return forward_seconds(clip, image_tower(clip, (), clip.precision == "bf16").flops)
+    images = torch.zeros(TIMED, 3, clip.image_size, clip.image_size)
+    with torch.no_grad():
+        clip.encode_image(images)  # the first call sets the library up
+        begin = time.perf_counter()
+        float(clip.encode_image(images).sum())  # a GPU is done when the number is here
+    return (time.perf_counter() - begin) / TIMED
 
 
 def forward_seconds(clip: Clip, flops: float) -> float:
