@@ -12,7 +12,16 @@ from dpc.backbones import BACKBONES
 
 SOURCE = Path(dpc.__file__).parent
 # Each room may import rooms to its left, and itself.
-ROOMS = ["datasets", "clip", "backbones", "collaboration", "evaluation", "report", "stages"]
+ROOMS = [
+    "datasets",
+    "clip",
+    "backbones",
+    "collaboration",
+    "evaluation",
+    "report",
+    "stages",
+    "doctor",
+]
 LIGHT = ["dpc.params", "dpc.params.load", "dpc.cli", "dpc.artifacts", "dpc.clip.spec"]
 
 

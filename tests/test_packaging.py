@@ -21,7 +21,8 @@ ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 REQUIREMENTS = [*PROJECT["dependencies"], *PROJECT["optional-dependencies"]["test"]]
 LOCK = (ROOT / "requirements.lock").read_text(encoding="utf-8")
-SMALL = {"dataset": "icons-tabler", "backbone": "coop", "seed": "1"}
+SMALL = dict.fromkeys(("dataset", "tested", "target", "source"), "icons-tabler")
+SMALL |= {"backbone": "coop", "seed": "1"}
 
 
 def yaml(path):
