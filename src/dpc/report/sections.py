@@ -97,6 +97,7 @@ def table_section(report: Report, table: Table) -> Section:
         "selection": selections,
         "notes": notes(report, table),
         "chosen": report.protocol.omega_b,
+        "more": at_most_shots(report),
         "count": len(report.results.datasets),
     }
     files = {
