@@ -3,7 +3,7 @@
 # whichever engine built the tree.
 import sys
 
-from dpc import datasets
+from dpc import datasets, progress
 from dpc.errors import DpcError
 from dpc.params.backbones import traits
 from dpc.params.load import load
@@ -14,6 +14,7 @@ from dpc.stages.slices import sync
 try:
     PARAMS = load()
     if workflow.is_main_process:
+        progress.setup(0)  # a first look at large datasets takes a while
         sync(PARAMS, Layout())
 except DpcError as problem:
     for line in str(problem).splitlines():

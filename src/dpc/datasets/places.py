@@ -182,4 +182,4 @@ def _mention_pickles(folder: Path) -> None:
     found = pickles(folder)
     if found:
         more = f" and {len(found) - 1} more" if len(found) > 1 else ""
-        LOG.warning("%s%s: pickles of other programs are ignored, never read", found[0], more)
+        LOG.debug("%s%s: pickles of other programs are ignored, never read", found[0], more)
