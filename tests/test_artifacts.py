@@ -4,7 +4,9 @@ import errno
 import json
 import os
 import threading
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import pytest
@@ -60,20 +62,52 @@ def test_content_does_not_depend_on_provenance_but_on_everything_else():
     assert Artifact(renamed, results).content != SAMPLE.content
 
 
+@contextmanager
+def written(raw: bytes):
+    """A file that holds ``raw``."""
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "x.safetensors"
+        path.write_bytes(raw)
+        yield path
+
+
 @given(st.integers(0, 10**6), st.integers(0, 7))
 def test_any_flipped_bit_is_noticed(position, bit):
     raw = bytearray(artifacts.encode(SAMPLE))
     raw[position % len(raw)] ^= 1 << bit
-    with pytest.raises(DpcError) as caught:
-        artifacts.decode(bytes(raw), Path("x.safetensors"))
-    assert "\n" not in str(caught.value)
+    for look in (artifacts.read, artifacts.examine):
+        with written(bytes(raw)) as path, pytest.raises(DpcError) as caught:
+            look(path, "run it again")
+        assert "\n" not in str(caught.value)
 
 
 @given(st.integers(0, 10**6))
 def test_any_truncation_is_noticed(length):
     raw = artifacts.encode(SAMPLE)
-    with pytest.raises(DpcError, match="truncated or not an artefact"):
-        artifacts.decode(raw[: length % len(raw)], Path("x.safetensors"))
+    for look in (artifacts.read, artifacts.examine):
+        match = "truncated or not an artefact"
+        with written(raw[: length % len(raw)]) as path, pytest.raises(DpcError, match=match):
+            look(path, "run it again")
+
+
+@pytest.mark.parametrize("piece", [1, 30, 2**26])
+def test_a_file_that_is_examined_in_pieces_is_the_one_that_is_read(monkeypatch, piece):
+    monkeypatch.setattr(artifacts, "PIECE", piece)
+    generator = np.random.default_rng(0)
+    tensors = {
+        "train.features": generator.normal(size=(7, 3, 2)).astype(np.float32),
+        "train.labels": np.arange(7),
+        "val.items": np.frombuffer(b"[1,2]", np.uint8),
+        "scale": np.float32(3.0),
+        "nothing": np.zeros((0, 4), np.float16),
+    }
+    made = Artifact(tensors, {"a": 1}, {"stage": "x"})
+    with written(artifacts.encode(made)) as path:
+        read = artifacts.read(path)
+        for prefixes in ((), ("train.",), ("val.", "scale"), ("absent.",)):
+            found = artifacts.examine(path, "", prefixes)
+            assert found == (read.results, read.provenance, read.content, read.part(*prefixes))
+            assert found.part == made.part(*prefixes)
 
 
 def test_an_edited_json_artefact_is_noticed(tmp_path):

@@ -16,7 +16,7 @@ from own_images import ROOT, draw, params
 from PIL import Image, ImageOps
 
 from dpc.datasets import on_disk
-from dpc.datasets.base import Images, Item, Manifest, decode
+from dpc.datasets.base import Images, Item, decode
 from dpc.errors import DpcError
 
 BAD = ROOT / "train/cat/1.jpg"
@@ -57,8 +57,7 @@ def accepted(content: bytes) -> Image.Image:
     put(content)
     raw = on_disk.read("pets", params())
     (item,) = [item for item in raw.splits["train"] if item.image == "train/cat/1.jpg"]
-    manifest = Manifest("pets", raw.classnames, raw.splits, raw.rule, None, None)
-    with Images(manifest, on_disk.image_folder("pets", params())) as images:
+    with Images("pets", on_disk.image_folder("pets", params()), packed=False) as images:
         image = images.read(item)
     assert image.mode == "RGB"
     return image
@@ -186,9 +185,8 @@ def test_a_name_that_is_no_text():
 def test_an_image_that_changed_or_went_after_it_was_prepared():
     put(encoded(pixels(), "PNG"))
     raw = on_disk.read("pets", params())
-    manifest = Manifest("pets", raw.classnames, raw.splits, raw.rule, None, None)
     item = next(item for item in raw.splits["train"] if item.image == "train/cat/1.jpg")
-    with Images(manifest, on_disk.image_folder("pets", params())) as images:
+    with Images("pets", on_disk.image_folder("pets", params()), packed=False) as images:
         put(encoded(pixels("L"), "PNG"))
         with pytest.raises(DpcError, match=r"1\.jpg changed since the dataset was prepared"):
             images.read(item)

@@ -52,7 +52,9 @@ def test_a_loss_that_is_no_number(tree, monkeypatch, capsys, stage, module, loss
         _poison(patch, module)
         assert main([stage, "-q", "--out", "broken"]) == 1
     error = capsys.readouterr().err
-    assert error.startswith(f"dpc: {stage} shapes coop 4 shots seed 1: loss '{loss}' is nan in epoch 3, ")
+    assert error.startswith(
+        f"dpc: {stage} shapes coop 4 shots seed 1: loss '{loss}' is nan in epoch 3, "
+    )
     assert "step 1, learning rate 0.0" in error
     assert "lower the learning rate" in error
     assert error.count("\n") == 1

@@ -77,7 +77,9 @@ def refused(capsys, words: str, *command: str, code: int = 1) -> None:
     assert error.count("\n") == 1
 
 
-def row(method: str, seed: str = "seed1", root: Path = Path("results")) -> artifacts.Artifact:
+def row(
+    method: str, seed: str = "shots4-seed1", root: Path = Path("results")
+) -> artifacts.Artifact:
     return artifacts.read(root / f"evaluate/shapes/{method}/{seed}.safetensors")
 
 
@@ -201,7 +203,7 @@ def test_an_artefact_edited_by_hand_is_refused(tree, capsys):
     refused(
         capsys,
         f"{path} was changed after it was written; run `dpc tune --dataset shapes "
-        "--backbone coop --seeds 1`",
+        "--backbone coop --shots 4 --seeds 1`",
         "finetune",
     )
 
@@ -210,7 +212,7 @@ def test_a_missing_input_names_the_command_that_makes_it(tree, capsys):
     Path("results/tune/shapes/coop/shots4-seed1.safetensors").unlink()
     refused(
         capsys,
-        "results/tune/shapes/coop/shots4-seed1.safetensors is missing; run `dpc tune --dataset shapes",
+        "results/tune/shapes/coop/shots4-seed1.safetensors is missing; run `dpc tune --dataset",
         "finetune",
     )
 
@@ -228,8 +230,8 @@ def test_a_stage_refuses_inputs_of_other_parameters(tree, capsys):
     write_params("backbones.coop.lr=0.5")
     refused(
         capsys,
-        "results/tune/shapes/coop/shots4-seed1.safetensors is stale: made with other parameters, files or "
-        "code than now; run `dpc tune --dataset shapes --backbone coop --seeds 1`",
+        "results/tune/shapes/coop/shots4-seed1.safetensors is stale: made with other parameters, "
+        "files or code than now; run `dpc tune --dataset shapes --backbone coop --shots 4 --seeds",
         "finetune",
     )
 
@@ -318,7 +320,9 @@ def test_a_changed_training_image_changes_the_prompt(tree):
     Image.new("RGB", (64, 64), "grey").save("data/shapes/images/house/1.png")
     for stage in ("prepare", "features", "tune"):
         assert run(stage) == 0
-    assert artifacts.read(Path("results/tune/shapes/coop/shots4-seed1.safetensors")).content != before
+    assert (
+        artifacts.read(Path("results/tune/shapes/coop/shots4-seed1.safetensors")).content != before
+    )
 
 
 def weights_copy(tree: Path, cut: int | None = None) -> Path:
@@ -344,7 +348,7 @@ def test_weights_of_another_shape_are_named(tree, capsys):
 
 def test_a_diverging_loss_names_cell_epoch_and_rate(tree, capsys):
     refused(
-        capsys, "tune shapes coop 4 shots seed 1: loss 'classification' is", "tune", "--part", "main",
+        capsys, "tune shapes coop 4 shots seed 1: loss 'classification'", "tune", "--part", "main",
         "backbones.coop.lr=1.0e38", "backbones.coop.epochs=8",
     )  # fmt: skip
 

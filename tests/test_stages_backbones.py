@@ -249,7 +249,9 @@ def test_verify_names_what_is_left_of_a_larger_grid(tree, capsys):
 def test_pixels_rendered_on_several_threads_are_the_same(tree):
     layout, params = Layout(), load()
     clip = clip_for(params)
-    items = items_of(artifacts.read(Path("results/features/shapes/shots4-seed1.safetensors")), "train")
+    items = items_of(
+        artifacts.read(Path("results/features/shapes/shots4-seed1.safetensors")), "train"
+    )
     wide = dataclasses.replace(params, run=dataclasses.replace(params.run, threads=3))
     views = []
     for chosen in (params, wide):

@@ -8,10 +8,12 @@ covers everything, so that a file that was cut or edited is noticed when it is r
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -19,7 +21,7 @@ from dpc.errors import DpcError
 from dpc.files import digest
 
 FORMAT = 1
-_HEADER = 8  # bytes that hold the length of a safetensors header
+PIECE = 2**26  # bytes of a tensor that are looked at together
 
 
 @dataclass(frozen=True)
@@ -38,16 +40,24 @@ class Artifact:
     def part(self, *prefixes: str) -> str:
         """As :attr:`content`, of the tensors whose names begin with one of ``prefixes``: what a
         stage depends on that reads no other. Without prefixes, of all."""
-        chosen = {
-            name: value
-            for name, value in self.tensors.items()
-            if not prefixes or name.startswith(prefixes)
-        }
-        hasher = hashlib.sha256()
-        for piece in _tensor_bytes(chosen):  # one after the other: tensors may be large
-            hasher.update(piece)
-        hasher.update(b"\0" + canonical(self.results).encode())
-        return hasher.hexdigest()
+        hasher = _Hasher(prefixes)
+        for name, value in _contiguous(self.tensors).items():
+            hasher.tensor(name, value.shape, [value])
+        return hasher.digest(self.results)
+
+
+class Examined(NamedTuple):
+    """What :func:`examine` says of a file.
+
+    Attributes:
+        content: as :attr:`Artifact.content`.
+        part: as :meth:`Artifact.part` of the prefixes that were asked for.
+    """
+
+    results: Mapping[str, Any]
+    provenance: Mapping[str, Any]
+    content: str
+    part: str
 
 
 def canonical(value: Any) -> str:
@@ -66,13 +76,14 @@ def encode(artifact: Artifact) -> bytes:
     from safetensors.numpy import save
 
     # One metadata entry only: the library writes several in no fixed order.
-    return save(_contiguous(artifact.tensors), {"dpc": canonical(_header(artifact))})
+    header = _header(artifact.content, artifact.results, artifact.provenance)
+    return save(_contiguous(artifact.tensors), {"dpc": canonical(header)})
 
 
 def encode_json(results: Any, provenance: Mapping[str, Any]) -> bytes:
     """The bytes of a sealed JSON artefact, for results that people want to read."""
-    artifact = Artifact(results=results, provenance=provenance)
-    return (json.dumps(_header(artifact), indent=1, sort_keys=True, ensure_ascii=False)).encode()
+    header = _header(Artifact(results=results).content, results, provenance)
+    return (json.dumps(header, indent=1, sort_keys=True, ensure_ascii=False)).encode()
 
 
 def read(path: Path, remedy: str = "run the stage that makes it again") -> Artifact:
@@ -81,55 +92,108 @@ def read(path: Path, remedy: str = "run the stage that makes it again") -> Artif
     Raises:
         DpcError: missing, truncated, not an artefact, or changed after it was written.
     """
-    try:
-        raw = path.read_bytes()
-    except FileNotFoundError:
-        raise DpcError(f"{path} is missing; {remedy}") from None
-    except OSError as problem:
-        raise DpcError(f"{path} cannot be read ({problem.strerror}); {remedy}") from None
-    return decode(raw, path, remedy)
-
-
-def decode(raw: bytes, path: Path, remedy: str = "run the stage that makes it again") -> Artifact:
-    """As :func:`read`, from the file's bytes; ``path`` only names it in errors."""
-    damaged = DpcError(f"{path} is truncated or not an artefact of dpc; {remedy}")
+    tensors: Mapping[str, np.ndarray] = {}
     if path.suffix == ".json":
-        tensors: Mapping[str, np.ndarray] = {}
-        try:
-            header = json.loads(raw)
-        except ValueError:
-            raise damaged from None
+        header = _checked(_json(path, remedy), path, remedy)
     else:
-        tensors, header = _safetensors(raw, damaged)
-    if not isinstance(header, dict) or not {"seal", "results", "provenance"} <= set(header):
-        raise damaged
+        with _opened(path, remedy) as file:
+            header = _metadata(file, path, remedy)
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     artifact = Artifact(tensors, header["results"], header["provenance"])
-    if header != _header(artifact):
+    if header != _header(artifact.content, artifact.results, artifact.provenance):
         raise DpcError(f"{path} was changed after it was written; {remedy}")
     return artifact
 
 
-def _safetensors(raw: bytes, damaged: DpcError) -> tuple[Mapping[str, np.ndarray], dict[str, Any]]:
-    from safetensors import SafetensorError
-    from safetensors.numpy import load
+def _json(path: Path, remedy: str) -> Any:
+    try:
+        return json.loads(path.read_bytes())
+    except FileNotFoundError:
+        raise DpcError(f"{path} is missing; {remedy}") from None
+    except OSError as problem:
+        raise DpcError(f"{path} cannot be read ({problem.strerror}); {remedy}") from None
+    except ValueError:
+        return None
+
+
+def examine(path: Path, remedy: str, prefixes: tuple[str, ...] = ()) -> Examined:
+    """As :func:`read`, without holding the tensors: they are read piece by piece, and hashed.
+
+    Args:
+        prefixes: of the tensors that ``part`` is about; none: of all.
+
+    Raises:
+        DpcError: as :func:`read`.
+    """
+    if path.suffix == ".json":
+        found = read(path, remedy)
+        return Examined(found.results, found.provenance, found.content, found.part(*prefixes))
+    whole, part = _Hasher(()), _Hasher(prefixes)
+    with _opened(path, remedy) as file:
+        header = _metadata(file, path, remedy)
+        for name in sorted(file.keys()):
+            for hasher in (whole, part) if prefixes else (whole,):
+                if hasher.wants(name):
+                    hasher.tensor(
+                        name, tuple(file.get_slice(name).get_shape()), _pieces(file, name)
+                    )
+    results, provenance = header["results"], header["provenance"]
+    content = whole.digest(results)
+    if header != _header(content, results, provenance):
+        raise DpcError(f"{path} was changed after it was written; {remedy}")
+    return Examined(results, provenance, content, part.digest(results) if prefixes else content)
+
+
+@contextmanager
+def _opened(path: Path, remedy: str) -> Iterator[Any]:
+    """A safetensors file, not yet read."""
+    from safetensors import SafetensorError, safe_open
 
     try:
-        tensors = load(raw)
-        length = int.from_bytes(raw[:_HEADER], "little")
-        metadata = json.loads(raw[_HEADER : _HEADER + length])["__metadata__"]
-        return tensors, json.loads(metadata["dpc"])
-    except (SafetensorError, ValueError, KeyError, TypeError):
-        raise damaged from None
+        with safe_open(path, "np") as file:
+            yield file
+    except FileNotFoundError:
+        raise DpcError(f"{path} is missing; {remedy}") from None
+    except SafetensorError:
+        raise DpcError(f"{path} is truncated or not an artefact of dpc; {remedy}") from None
+    except OSError as problem:
+        raise DpcError(f"{path} cannot be read ({problem.strerror}); {remedy}") from None
 
 
-def _header(artifact: Artifact) -> dict[str, Any]:
-    content = artifact.content
+def _metadata(file: Any, path: Path, remedy: str) -> dict[str, Any]:
+    try:
+        header = json.loads((file.metadata() or {})["dpc"])
+    except (KeyError, ValueError):
+        header = None
+    return _checked(header, path, remedy)
+
+
+def _checked(header: Any, path: Path, remedy: str) -> dict[str, Any]:
+    if not isinstance(header, dict) or not {"seal", "results", "provenance"} <= set(header):
+        raise DpcError(f"{path} is truncated or not an artefact of dpc; {remedy}")
+    return header
+
+
+def _pieces(file: Any, name: str) -> Iterator[np.ndarray]:
+    """A tensor in pieces of some rows, if it is large."""
+    part = file.get_slice(name)
+    shape = part.get_shape()
+    rows = shape[0] if shape else 1
+    each = max(1, PIECE // max(1, 8 * math.prod(shape[1:])))
+    if rows <= each:
+        yield file.get_tensor(name)
+        return
+    for start in range(0, rows, each):
+        yield part[start : min(start + each, rows)]
+
+
+def _header(content: str, results: Any, provenance: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "format": FORMAT,
-        "results": artifact.results,
-        "provenance": artifact.provenance,
+        "results": results,
+        "provenance": provenance,
         "content": content,
-        "seal": digest(content + canonical(artifact.provenance)),
+        "seal": digest(content + canonical(provenance)),
     }
 
 
@@ -138,11 +202,30 @@ def _contiguous(tensors: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     return {name: np.asarray(tensors[name], order="C") for name in sorted(tensors)}
 
 
-def _tensor_bytes(tensors: Mapping[str, np.ndarray]) -> Iterator[bytes | memoryview]:
-    """What identifies tensors: of each its name, type and shape, then its bytes."""
-    between = b""
-    for name, value in _contiguous(tensors).items():
-        head = canonical([name, str(value.dtype), list(value.shape)]).encode()
-        yield between + head + b"\0"
-        yield value.reshape(-1).view(np.uint8).data
-        between = b"\0"
+class _Hasher:
+    """Identifies tensors: of each its name, type and shape, then its bytes; then the results."""
+
+    def __init__(self, prefixes: tuple[str, ...]):
+        self._prefixes = prefixes
+        self._hash = hashlib.sha256()
+        self._between = b""
+
+    def wants(self, name: str) -> bool:
+        """Whether a tensor counts."""
+        return not self._prefixes or name.startswith(self._prefixes)
+
+    def tensor(self, name: str, shape: tuple[int, ...], pieces: Iterable[np.ndarray]) -> None:
+        """The next tensor in the order of names, in consecutive pieces of its rows."""
+        if not self.wants(name):
+            return
+        for number, piece in enumerate(pieces):
+            if number == 0:
+                head = canonical([name, str(piece.dtype), list(shape)]).encode()
+                self._hash.update(self._between + head + b"\0")
+            self._hash.update(np.asarray(piece, order="C").reshape(-1).view(np.uint8).data)
+        self._between = b"\0"
+
+    def digest(self, results: Any) -> str:
+        """SHA-256 in hex."""
+        self._hash.update(b"\0" + canonical(results).encode())
+        return self._hash.hexdigest()

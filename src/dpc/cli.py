@@ -13,11 +13,11 @@ from dpc.progress import setup
 Parsers: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 STAGE_HELP = {
     "prepare": "render or read a dataset: class names, splits, a content hash for every image",
-    "features": "frozen CLIP features of test images and of each seed's training views",
+    "features": "frozen CLIP features of test images and of each draw's training views",
     "teacher": "tune the teacher of backbones that learn from one, and its features",
-    "tune": "stage one: tune a backbone's prompt P on the base classes",
+    "tune": "stage one: tune a backbone's prompt P on the shots of the classes that are tuned on",
     "finetune": "stage two: the parallel prompt P', tuned on the classes that P confuses",
-    "evaluate": "test P, and P mixed with P', on base and new classes",
+    "evaluate": "test P, and P mixed with P', on what the protocol tests",
 }
 PARTS = {
     "tune": ("main", "budget"),
@@ -30,9 +30,9 @@ PART_HELP = {
     "ablation": "the further rungs of run.ablations",
 }
 EPILOG = """\
-Without --dataset, --backbone or --seeds a stage runs every cell of params.yaml that is not in the
-store yet. Overrides in Hydra's syntax (dpc.lr=0.01 'dpc.sweep=[0.1,0.5]') run the cell and all it
-needs into a scratch folder, never into the tree that Snakemake and DVC own.
+Without --dataset, --backbone, --shots or --seeds a stage runs every cell of params.yaml that is not
+in the store yet. Overrides in Hydra's syntax (dpc.lr=0.01 'dpc.sweep=[0.1,0.5]') run the cell and
+all it needs into a scratch folder, never into the tree that Snakemake and DVC own.
 
   dpc tune --dataset icons-tabler --backbone coop --seeds 1
   dpc evaluate --dataset icons-tabler --backbone coop --seeds 1 dpc.weight=0.5

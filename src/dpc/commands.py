@@ -182,9 +182,8 @@ def run_check(options: argparse.Namespace) -> None:
     sets = f"{len(run.datasets)} datasets"
     if run.targets:
         sets += f" and {len(run.targets)} targets"
-    print(
-        f"{options.params}: fine; {params.protocol}, {sets} × {shots}{len(run.seeds)} seeds × ({rows})"
-    )
+    cells = f"{sets} × {shots}{len(run.seeds)} seeds × ({rows})"
+    print(f"{options.params}: fine; {params.protocol}, {cells}")
 
 
 def run_list(options: argparse.Namespace) -> None:

@@ -1,6 +1,6 @@
 # One job a dataset and backbone: its draws (shots and seeds) share a process, and each has its own
-# place in the store, so that an added seed trains that seed alone. What much waits for goes first (priority), so
-# that no long chain is left for one core at the end.
+# place in the store, so that an added seed trains that seed alone. What much waits for goes first
+# (priority), so that no long chain is left for one core at the end.
 
 
 def shots(wildcards):

@@ -24,6 +24,7 @@ rule prepare_on_disk:
         tested="|".join(set(TESTED) - set(EMBEDDED)) or "none",
     log:
         "logs/prepare/{tested}.log",
+    threads: workflow.cores  # images are hashed and decoded on all of them
     shell:
         "dpc prepare --dataset {wildcards.tested} 2> {log} || (cat {log} >&2; exit 1)"
 

@@ -16,6 +16,7 @@ rule report:
         "results/report/curves.csv",
         "results/report/effects.csv",
         "results/report/losses.csv",
+        "results/report/paper.csv",
         "results/metrics.json",
         "results/summary.json",
     log:

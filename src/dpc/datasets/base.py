@@ -38,6 +38,7 @@ class Raw:
     rule: str  # how train and test were parted, for every table
     template: str | None = None  # sentence of zero-shot CLIP, where the source has its own
     rendered: Mapping[str, bytes] | None = None  # image name -> encoded file, if made here
+    published: bool | None = None  # whether a published set is the one of the papers
 
 
 @dataclass(frozen=True)
@@ -72,6 +73,7 @@ class Manifest:
     rule: str
     template: str | None
     archive: str | None  # SHA-256 of images.zip beside the manifest, or None
+    published: bool | None = None  # as of Raw
 
     def as_json(self) -> dict[str, Any]:
         """A plain dict, ready to be written."""
@@ -81,6 +83,7 @@ class Manifest:
             "rule": self.rule,
             "template": self.template,
             "archive": self.archive,
+            "published": self.published,
             "splits": {name: [list(item) for item in items] for name, items in self.splits.items()},
         }
 
@@ -97,27 +100,29 @@ class Manifest:
             rule=content["rule"],
             template=content["template"],
             archive=content["archive"],
+            published=content["published"],
         )
 
 
 class Images:
     """Reads the images of a prepared dataset; a context manager, since an archive may be open."""
 
-    def __init__(self, manifest: Manifest, folder: Path):
-        """``folder``: where images.zip lies, or that the paths of images on disk start from."""
-        self._manifest = manifest
+    def __init__(self, dataset: str, folder: Path, packed: bool):
+        """``folder``: where images.zip lies if images are ``packed``; else where paths start."""
+        self._dataset = dataset
         self._folder = folder
+        self._packed = packed
         self._zip: zipfile.ZipFile | None = None
 
     def __enter__(self) -> "Images":
-        if self._manifest.archive is not None:
+        if self._packed:
             path = self._folder / "images.zip"
             try:
                 self._zip = zipfile.ZipFile(path)
             except (FileNotFoundError, zipfile.BadZipFile):
                 raise DpcError(
                     f"{path} is missing or damaged; run "
-                    f"`dpc prepare --dataset {self._manifest.dataset}` again"
+                    f"`dpc prepare --dataset {self._dataset}` again"
                 ) from None
         return self
 
@@ -137,7 +142,7 @@ class Images:
         if digest(content) != item.sha256:
             raise DpcError(
                 f"{place} changed since the dataset was prepared; run "
-                f"`dpc prepare --dataset {self._manifest.dataset}` again"
+                f"`dpc prepare --dataset {self._dataset}` again"
             )
         return decode(content, place)
 
@@ -219,11 +224,16 @@ def _eight_bits(image: Image.Image) -> Image.Image:
 
 
 def check_classes(dataset: str, classnames: Sequence[str], splits: Mapping[str, Sequence]) -> None:
-    """Every class needs test images, and training images unless the whole set has none.
+    """Two classes at least, each with test images; with training images, unless the set has none.
 
     Raises:
         DpcError: the first class without one, by name.
     """
+    if len(classnames) < 2:
+        raise DpcError(
+            f"dataset {dataset} has one class, {', '.join(map(repr, classnames))}; at least two "
+            "are expected"
+        )
     for split in ("train", "test") if splits["train"] else ("test",):
         present = {item.label for item in splits[split]}
         for label, name in enumerate(classnames):

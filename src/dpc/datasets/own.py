@@ -31,7 +31,7 @@ def listing(name: str, params: Params) -> Listing:
     files: tuple[Path, ...] = ()
     if kind == ".csv":
         rows = table.read(path)
-        said, files = f"the split column of {place.split}", (path,)
+        said, files = f"the split column of {path.name}", (path,)
     elif kind == "folders":
         rows = folders.read(folder)
         said = "the folders train, val and test"
@@ -70,7 +70,7 @@ def _of_split_file(name: str, place: OnDisk, folder: Path, path: Path) -> Listin
     return Listing(
         classnames=split_file.classnames(entries, path),
         splits=split_file.listed(entries, folder, path),
-        rule=f"the split file {place.split}",
+        rule=f"the split file {path.name}",
         template=place.template,
         folder=folder,
         files=(path,),

@@ -91,7 +91,7 @@ def traits(params: Params, name: str) -> Mapping[str, Any]:
     """What a backbone says of itself, without importing it where that is remembered.
 
     Returns:
-        "label" (its name in tables), "transductive" and "needs_teacher".
+        "label" (its name in tables), "transductive", "needs_teacher" and "kept_losses".
     """
     found = _description(_path(params, name))["traits"]
     return {**found, "label": found["label"] or name}
@@ -203,6 +203,7 @@ def _described_anew(path: str) -> Description:
         "label": kind.label,
         "transductive": kind.transductive,
         "needs_teacher": kind.needs_teacher,
+        "kept_losses": list(kind.kept_losses),
     }
     return found
 

@@ -132,7 +132,7 @@ class Data:
     )
     val_shots: int = param(
         4,
-        "Most validation images of each class; they choose weights, never train.",
+        "Most validation images of each class; they choose weights, their labels never train.",
         ge=1,
         source=SOURCE_COOP,
     )

@@ -140,6 +140,18 @@ def as_dict(params: Params) -> dict[str, Any]:
     return dataclasses.asdict(params)
 
 
+def without_places(params: Params) -> dict[str, Any]:
+    """The parameters as the page shows them: without where data lie, which changes no number."""
+    values = as_dict(params)
+    data = values["data"]
+    for key in ("root", "places"):
+        del data[key]
+    for own in data["on_disk"].values():
+        del own["images"]
+        own["split"] = Path(own["split"]).name
+    return values
+
+
 def _floats(values: Any, description: Description) -> Any:
     """``values`` with whole numbers as floats where floats are meant: 1 and 1.0 are one value."""
     if description["kind"] == "section":

@@ -75,6 +75,14 @@ def _students(params: Params) -> list[str]:
             f"knows no others; protocol {params.protocol} has no place for it"
             for name in students
         ]
+    for name in students if params.data.unlabelled else ():
+        kept = params.stage_two(name).keep_losses
+        if kept or (kept is None and traits(params, name)["kept_losses"]):
+            found.append(
+                f"data.unlabelled is {params.data.unlabelled} and stage two of {name!r} keeps "
+                "losses that compare its images with the teacher's, whose draw is another; "
+                "take data.unlabelled: 0, or dpc.keep_losses: []"
+            )
     if len(params.run.shots) > 1:
         found += [
             f"run.backbones: the teacher of {name!r} is tuned on one number of shots, and "

@@ -125,7 +125,9 @@ class Dpc:
 class TeacherParams:
     """The teacher of backbones that learn from one: a prompt learner on a larger CLIP."""
 
-    backbone: str = param("promptsrc", "Its prompt learner, tuned on the base classes' shots.")
+    backbone: str = param(
+        "promptsrc", "Its prompt learner, tuned on the shots of the classes that are tuned on."
+    )
     model: str = param("icons-large", "Its CLIP's model, as clip.model.")
     pretrained: str = param("embedded", "Its CLIP's weights, as clip.pretrained.")
     seed: int = param(

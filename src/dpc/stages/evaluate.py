@@ -23,15 +23,16 @@ from dpc.stages.runner import Input, Job, Made, device_of
 def job(params: Params, layout: Layout, dataset: str, method: Method, draw: Draw | None) -> Job:
     """Test one method on ``dataset``; with DPC, along ω_b and ω_n as well."""
     require_dataset(params, dataset)
-    shots, seed = (draw.shots, draw.seed) if draw is not None else (None, None)
-    if shots is not None:
-        params = params.at(params.source_of(dataset), shots)
+    shots, seed, source = None, None, dataset
+    if draw is not None:
+        shots, seed, source = draw.shots, draw.seed, params.source_of(dataset)
+        params = params.at(source, shots)
 
     def make(artifacts: Mapping[str, Artifact], key: str) -> Made:
         row, arrays = evaluate(params, layout, dataset, method, artifacts)
         cell = {
             "dataset": dataset,
-            "source": params.source_of(dataset),
+            "source": source,
             "protocol": params.protocol,
             "shots": shots,
             "seed": seed,
@@ -40,7 +41,13 @@ def job(params: Params, layout: Layout, dataset: str, method: Method, draw: Draw
 
     return Job(
         "evaluate",
-        {"dataset": dataset, "method": method.name, "shots": shots, "seed": seed},
+        {
+            "dataset": dataset,
+            "source": source,
+            "method": method.name,
+            "shots": shots,
+            "seed": seed,
+        },
         slices.evaluate(params, method),
         _inputs(params, layout, dataset, method, draw),
         {"row.safetensors": layout.evaluated(dataset, method.name, draw)},
@@ -108,7 +115,8 @@ def evaluate(
         omega_n = [{"weight": w, "test": value} for w, value in tested.omega_n.items()]
         row["curves"] = {"omega_b": omega_b, "omega_n": omega_n}
         if tuned:
-            row["selected"] = selected(omega_b, "base" if params.halved else "accuracy")
+            metric = "base" if params.halved else "accuracy"
+            row["selected"] = selected(omega_b, metric, tested.beside)
     return row | training_facts(inputs), tested.arrays
 
 
@@ -135,16 +143,30 @@ def method_fields(params: Params, method: Method) -> dict[str, Any]:
     }
 
 
-def selected(points: Sequence[Mapping[str, Any]], metric: str) -> dict[str, Any]:
+def selected(
+    points: Sequence[Mapping[str, Any]],
+    metric: str,
+    beside: Mapping[float, Mapping[str, float]],
+) -> dict[str, Any]:
     """ω_b chosen on validation shots, and on the test set (an oracle nobody has); the smaller of
-    two equal ones, as it lies nearer to the tuned prompt."""
+    two equal ones, as it lies nearer to the tuned prompt.
+
+    Args:
+        points: of the curve over ω_b.
+        metric: what its test accuracies are called in the row.
+        beside: other accuracies that a weight comes with.
+    """
+
+    def best(split: str) -> dict[str, Any]:
+        point = max(points, key=lambda point: (point[split], -point["weight"]))
+        weight = point["weight"]
+        return {"weight": weight, metric: point["test"], **beside.get(weight, {})}
+
     found: dict[str, Any] = {"val": None}
     if points and points[0]["val"] is not None:
-        best = max(points, key=lambda point: (point["val"], -point["weight"]))
-        found["val"] = {"weight": best["weight"], metric: best["test"]}
+        found["val"] = best("val")
     if points:
-        best = max(points, key=lambda point: (point["test"], -point["weight"]))
-        found["test_oracle"] = {"weight": best["weight"], metric: best["test"]}
+        found["test_oracle"] = best("test")
     return found
 
 

@@ -9,6 +9,7 @@ from dpc.artifacts import Artifact
 from dpc.datasets.base import Item, Manifest
 from dpc.datasets.fewshot import draw as few_shot
 from dpc.datasets.fewshot import halves, subset
+from dpc.errors import DpcError
 from dpc.files import digest
 from dpc.params.load import require_dataset
 from dpc.params.sections import Params
@@ -45,6 +46,7 @@ def test_job(params: Params, layout: Layout, dataset: str) -> Job:
             "classnames": list(manifest.classnames),
             "base": len(halves(manifest.splits["train"]).base),
             "rule": manifest.rule,
+            "published": manifest.published,
             "template": manifest.template,
             "train_images": len(manifest.splits["train"]),
             "test_images": len(manifest.splits["test"]),
@@ -72,6 +74,11 @@ def shots_job(params: Params, layout: Layout, dataset: str, draw: Draw) -> Job:
 
         manifest = Manifest.from_json(inputs["manifest"].results)
         splits = manifest.splits
+        if not splits["train"]:
+            raise DpcError(
+                f"dataset {dataset} has test images only, nothing can be tuned on it; move it from "
+                "run.datasets to run.targets"
+            )
         drawn = few_shot(splits["train"], splits["val"], draw.shots, data.val_shots, draw.seed)
         classes = tuned_classes(params, manifest)
         train, val = subset(drawn.train, classes), subset(drawn.val, classes)
@@ -86,12 +93,15 @@ def shots_job(params: Params, layout: Layout, dataset: str, draw: Draw) -> Job:
             "val.labels": labels_of(val),
         }
         if slices.pool_of_all(params):
-            pool = subset(splits["train"], classes)
+            held_out = {item.image for item in drawn.val}  # of a dataset without a val split
+            pool = [item for item in splits["train"] if item.image not in held_out]
+            pool = list(subset(pool, classes))
             tensors["pool.items"] = packed(pool)
             tensors["pool.features"] = encoder.views(pool, data.views.count)
             tensors["pool.labels"] = labels_of(pool)
         results = {
             "classnames": [manifest.classnames[label] for label in classes],
+            "train_images": len(train),
             "draw": digest(artifacts.canonical([list(item) for item in drawn.train])),
         }
         return {"shots.safetensors": Artifact(tensors, results)}
@@ -145,7 +155,7 @@ class Encoder:
         """Features (N, count, d) of that many augmented views of each image."""
         with self._pictures() as pictures:
             features = self._encode(len(items) * count, pictures.all_views(items, count))
-        return features.reshape(len(items), count, -1)
+        return features.reshape(len(items), count, self._clip.embed_dim)
 
     def _pictures(self) -> "Pictures":
         from dpc.stages.pictures import Pictures

@@ -67,8 +67,15 @@ def stage_two_inputs(
     }
     if traits(params, backbone)["needs_teacher"]:
         found["teacher"] = teacher_input(params, layout, dataset)
-        found["taught"] = taught_input(params, layout, dataset)
+        if kept_losses(params, backbone):  # nothing else compares images with the teacher's
+            found["taught"] = taught_input(params, layout, dataset)
     return found
+
+
+def kept_losses(params: Params, backbone: str) -> list[str]:
+    """Losses of the backbone that stage two keeps beside its own."""
+    chosen = params.stage_two(backbone).keep_losses
+    return traits(params, backbone)["kept_losses"] if chosen is None else chosen
 
 
 def start(

@@ -22,6 +22,8 @@ from dpc.stages.states import tensors
 class Material:
     """Banks of one data set for one backbone: features where it leaves images frozen, else pixels.
 
+    A teacher's features stay on the CPU: those of a large training split fill a GPU by themselves.
+
     Args:
         pictures: where pixels come from; None for a backbone that needs none.
         taught: the teacher's image features, or None.
@@ -32,7 +34,7 @@ class Material:
         self._pictures, self._taught, self._device = pictures, taught, device
 
     def labelled(self, shots: Artifact, part: str = "train") -> Bank:
-        """Base classes' few-shot images ("train"), or those that negatives come from ("pool")."""
+        """Few-shot images of the tuned classes ("train"), or those for negatives ("pool")."""
         found = tensors(shots, f"{part}.")
         frozen, items = found["features"].to(self._device), items_of(shots, part)
         teacher = self._features_of(items)
@@ -53,7 +55,7 @@ class Material:
             )
         items = items_of(self._taught, "image")
         labels = torch.tensor([item.label for item in items])
-        features = tensors(self._taught, "image.")["features"].to(self._device)
+        features = torch.from_numpy(self._taught.tensors["image.features"])
         return PixelBank(self._pictures, items, labels, None, features)
 
     def _features_of(self, items: Sequence[Item]) -> Tensor | None:
@@ -62,7 +64,7 @@ class Material:
             return None
         place = {item.image: row for row, item in enumerate(items_of(self._taught, "image"))}
         rows = torch.tensor([place[item.image] for item in items])
-        return torch.from_numpy(self._taught.tensors["image.features"])[rows].to(self._device)
+        return torch.from_numpy(self._taught.tensors["image.features"])[rows]
 
 
 @contextmanager

@@ -8,11 +8,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dpc import artifacts
 from dpc.clip.model import Clip
 from dpc.clip.views import Views
-from dpc.datasets import on_disk
-from dpc.datasets.base import Images, Item, Manifest
+from dpc.datasets import EMBEDDED, on_disk
+from dpc.datasets.base import Images, Item
 from dpc.datasets.views import draw_crop, test_view, train_view
 from dpc.params.sections import Params
 from dpc.stages.frozen import input_format
@@ -30,12 +29,9 @@ class Pictures:
     """
 
     def __init__(self, params: Params, layout: Layout, dataset: str, clip: Clip):
-        path = layout.manifest(dataset)
-        remedy = f"run `dpc prepare --dataset {dataset}`"
-        manifest = Manifest.from_json(artifacts.read(path, remedy).results)
-        rendered = manifest.archive is not None
-        folder = path.parent if rendered else on_disk.image_folder(dataset, params)
-        self._images = Images(manifest, folder)
+        packed = dataset in EMBEDDED
+        place = layout.images(dataset).parent if packed else on_disk.image_folder(dataset, params)
+        self._images = Images(dataset, place, packed)
         self._form, self._views = input_format(clip), params.data.views
         self._threads = params.run.threads
         self._pool: ThreadPoolExecutor | None = None

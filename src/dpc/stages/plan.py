@@ -106,8 +106,7 @@ class _Known:
         """Hash of what is read of an input."""
         key = (entry.path, entry.parts)
         if key not in self._hashes:
-            found = artifacts.read(entry.path, entry.remedy)
-            self._hashes[key] = found.part(*entry.parts)
+            self._hashes[key] = artifacts.examine(entry.path, entry.remedy, entry.parts).part
         return self._hashes[key]
 
 
@@ -119,7 +118,7 @@ def _fresh(job: Job, known: _Known) -> bool:
     for path in job.outputs.values():
         if path.suffix == ".zip":
             continue  # its hash stands in the manifest beside it
-        found = artifacts.read(path, f"run `dpc {job.stage}` again")
+        found = artifacts.examine(path, f"run `dpc {job.stage}` again")
         if dict(found.provenance) | {"device": None} != expected | {"device": None}:
             return False
         archive = found.results.get("archive") if job.stage == "prepare" else None

@@ -41,6 +41,7 @@ def job(params: Params, layout: Layout, dataset: str) -> Job:
             splits=raw.splits,
             rule=raw.rule,
             template=raw.template,
+            published=raw.published,
             archive=digest(archive) if archive is not None else None,
         )
         made: dict[str, Artifact | bytes] = {"manifest.json": Artifact(results=manifest.as_json())}

@@ -46,6 +46,7 @@ class Tested:
         fields: of the row.
         arrays: logits (N, C) float16, predictions and labels, by part of the test.
         omega_b, omega_n: accuracy by weight.
+        beside: by ω_b, every accuracy that it changes, where that is more than one.
         val: accuracy on validation shots by ω_b; empty without any.
     """
 
@@ -53,6 +54,7 @@ class Tested:
     arrays: dict[str, np.ndarray] = field(default_factory=dict)
     omega_b: dict[float, float] = field(default_factory=dict)
     omega_n: dict[float, float] = field(default_factory=dict)
+    beside: dict[float, dict[str, float]] = field(default_factory=dict)
     val: dict[float, float] = field(default_factory=dict)
 
     def keep(self, part: str, logits: Tensor, labels: Tensor) -> None:
@@ -136,7 +138,8 @@ def together(models: Models, reading: Reading) -> Tested:
     found.fields["offsets"] = offset_curve(logits, labels, count)
     for weight in reading.sweep:
         mixed = torch.cat([of_base[weight], own_new], dim=1)
-        found.omega_b[weight] = joint_accuracies(mixed, labels, count)["base"]
+        found.beside[weight] = joint_accuracies(mixed, labels, count)
+        found.omega_b[weight] = found.beside[weight]["base"]
     for weight in reading.sweep_new:
         mixed = torch.cat([own_base, of_new[weight]], dim=1)
         found.omega_n[weight] = joint_accuracies(mixed, labels, count)["new"]

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from dpc.errors import DpcError
 from dpc.files import write_atomically
-from dpc.params.load import as_dict
+from dpc.params.load import without_places
 from dpc.params.sections import Params
 from dpc.progress import LOG
 from dpc.provenance import library_versions
@@ -43,7 +43,7 @@ def write(params: Params, layout: Layout) -> None:
 def files(params: Params, layout: Layout) -> dict[Path, bytes]:
     """Every file of the report, by path; the same rows and params give the same bytes."""
     rows = [
-        row_input(params, layout, dataset, method, draw).read().results
+        row_input(params, layout, dataset, method, draw).examine().results
         for dataset in params.tested
         for method in methods(params)
         for draw in draws_of(method, params)
@@ -58,14 +58,14 @@ def files(params: Params, layout: Layout) -> dict[Path, bytes]:
 def _context(params: Params, layout: Layout) -> ReportContext:
     sets, inputs = [], {}
     for dataset in params.tested:
-        test = test_input(params, layout, dataset).read()
+        test = test_input(params, layout, dataset).examine()
         inputs[f"{dataset}: test features"] = test.content
         inputs[f"{dataset}: manifest"] = test.provenance["inputs"]["manifest"]
         base, most = test.results["base"] if params.halved else 0, 0
         for draw in draws(params) if dataset in params.run.datasets else ():
-            shots = shots_input(params, layout, dataset, draw).read()
+            shots = shots_input(params, layout, dataset, draw).examine()
             inputs[f"{dataset}: few-shot set, {draw.title}"] = shots.results["draw"]
-            most = max(most, len(shots.tensors["train.labels"]))
+            most = max(most, shots.results["train_images"])
         sets.append(
             {
                 "name": dataset,
@@ -76,11 +76,12 @@ def _context(params: Params, layout: Layout) -> ReportContext:
                 "n_train": test.results["train_images"],
                 "n_test": test.results["test_images"],
                 "split_by": test.results["rule"],
+                "published": test.results["published"],
             }
         )
     clip = slices.clip_spec(params)
     return ReportContext(
-        params=as_dict(params),
+        params=without_places(params),
         clip=f"{clip.model} ({clip.pretrained}, {clip.precision})",
         versions=library_versions() | {"python": platform.python_version()},
         inputs=inputs,

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from dpc import artifacts
-from dpc.artifacts import Artifact
+from dpc.artifacts import Artifact, Examined
 from dpc.devices import device_kind
 from dpc.errors import DpcError, TrainingError
 from dpc.files import digest, sweep, write_atomically
@@ -48,13 +48,26 @@ class Input:
             DpcError: missing, damaged, or made with other parameters, files or code than now.
         """
         artifact = artifacts.read(self.path, self.remedy)
-        made_with = {key: artifact.provenance.get(key) for key in ("params", "code", "sources")}
+        self._refuse_stale(artifact.provenance)
+        return artifact
+
+    def examine(self) -> Examined:
+        """As :meth:`read`, without its tensors.
+
+        Raises:
+            DpcError: as :meth:`read`.
+        """
+        found = artifacts.examine(self.path, self.remedy, self.parts)
+        self._refuse_stale(found.provenance)
+        return found
+
+    def _refuse_stale(self, provenance: Mapping[str, Any]) -> None:
+        made_with = {key: provenance.get(key) for key in ("params", "code", "sources")}
         if made_with != identity(self.slice):
             raise DpcError(
                 f"{self.path} is stale: made with other parameters, files or code than now; "
                 f"{self.remedy}"
             )
-        return artifact
 
 
 @dataclass(frozen=True)

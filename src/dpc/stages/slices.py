@@ -15,7 +15,7 @@ from dpc import hashes
 from dpc.clip.spec import ClipSpec, weights_identity
 from dpc.files import write_atomically
 from dpc.params.backbones import backbone_module, traits
-from dpc.params.load import as_dict
+from dpc.params.load import as_dict, without_places
 from dpc.params.sections import Params
 from dpc.provenance import code_version
 from dpc.stages.cells import Method, methods
@@ -104,7 +104,8 @@ def prepare(params: Params, dataset: str) -> Slice:
         )
     own = params.data.on_disk.get(dataset)
     read = asdict(own) if own is not None else {}
-    read.pop("images", None)  # where images lie is no parameter of a result, only what they hold
+    if own is not None:  # where files lie is no parameter of a result, only what they hold
+        read |= {"images": None, "split": Path(own.split).name}
     reader = on_disk.reader_module(dataset)
     sources = on_disk.sources(dataset, params)
     return _slice(read, "dpc.stages.prepare", "dpc.datasets.on_disk", reader, sources=sources)
@@ -227,7 +228,7 @@ def _curves(method: Method) -> tuple[str, ...]:
 def report(params: Params) -> Slice:
     """The page shows every parameter, and the versions of what draws it."""
     drawn_by = {name: metadata.version(name) for name in ("matplotlib", "scipy", "jinja2")}
-    return _slice(as_dict(params) | {"versions": drawn_by}, "dpc.stages.report")
+    return _slice(without_places(params) | {"versions": drawn_by}, "dpc.stages.report")
 
 
 def _slice(
