@@ -1,5 +1,6 @@
 """Every protocol on tiny data: what is tuned on, what is tested, and with which weight."""
 
+import dataclasses
 import json
 import os
 import shutil
@@ -17,12 +18,19 @@ from dpc.cli import main
 from dpc.clip.model import logits
 from dpc.clip.views import Views
 from dpc.collaboration.weighting import mixed_backbone
-from dpc.params.load import description_for, load, preset
+from dpc.datasets import on_disk, split_file
+from dpc.datasets.base import Listing
+from dpc.datasets.catalog import CATALOG
+from dpc.errors import ParamsError
+from dpc.params.load import checked, description_for, load, preset
 from dpc.params.render import render
+from dpc.stages import evaluate, slices
+from dpc.stages.cells import Draw, Method
 from dpc.stages.features import items_of
 from dpc.stages.frozen import clip_for
 from dpc.stages.layout import Layout
 from dpc.stages.pictures import Pictures
+from dpc.stages.runner import provenance_of
 from dpc.stages.states import saved_backbone
 
 pytestmark = pytest.mark.slow
@@ -217,3 +225,124 @@ def test_the_few_shot_draw_of_transfers_is_that_of_few_shot(at):
     again = artifacts.read(Path("y/features/shapes/shots4-seed1.safetensors"))
     assert found.results["draw"] == again.results["draw"]
     shutil.rmtree("y")
+
+
+def test_another_source_makes_other_rows_of_a_target():
+    one, other = (
+        evaluate.job(params, Layout(), "icons-fluent", Method("coop"), Draw(4, 1))
+        for params in (
+            transfer("icons-bootstrap", "icons-remix"),
+            transfer("icons-remix", "icons-bootstrap"),
+        )
+    )
+    assert (one.cell["source"], other.cell["source"]) == ("icons-bootstrap", "icons-remix")
+    contents = dict.fromkeys(one.inputs, "x")
+    assert provenance_of(one, contents) != provenance_of(other, contents)
+
+
+def transfer(source: str, target: str):
+    return checked(
+        preset(
+            "smoke",
+            [
+                "protocol=cross-dataset",
+                f"run.datasets=[{source}]",
+                f"run.targets=[{target},icons-fluent]",
+                "run.budget=[]",
+            ],
+        )
+    )
+
+
+def test_a_prepared_set_and_the_report_are_the_same_wherever_images_lie(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    found = []
+    for place in ("here", "there/deep"):
+        root = Path(place)
+        root.mkdir(parents=True)
+        write_dataset(root)
+        (root / "data/shapes/split.json").rename(root / "data/split.json")
+        block = "{split: split.json, images: shapes/images, template: 'a {}.'}"
+        own = [f"+data.on_disk.shapes={block}", "run.datasets=[shapes]", f"data.root={place}/data"]
+        params = checked(preset("smoke", own))
+        found.append((slices.prepare(params, "shapes"), slices.report(params)))
+    assert found[0] == found[1]
+
+
+def test_labels_of_validation_shots_that_come_from_training_images_never_train(at):
+    at("few-shot")
+    split = json.loads(Path("data/shapes/split.json").read_text())
+    split["train"] += split["val"]
+    split["val"] = []
+    Path("data/shapes/other.json").write_text(json.dumps(split))
+    own = ["data.on_disk.shapes.split=shapes/other.json", "dpc.negatives.pool=train"]
+    more = ["run.shots=[2]", "run.backbones=[coop]"]
+    assert run("features", "--out", "z", *own, *more) == 0
+    found = artifacts.read(Path("z/features/shapes/shots2-seed1.safetensors"))
+    held_out = {item.image for item in items_of(found, "val")}
+    assert len(held_out) == 12
+    for part in ("train", "pool"):
+        assert not held_out & {item.image for item in items_of(found, part)}
+    assert len(items_of(found, "pool")) == 6 * 6 - 12
+    shutil.rmtree("z")
+
+
+@pytest.mark.parametrize(
+    ("keep", "words"),
+    [
+        (lambda entry: entry[1] == 0, "dataset shapes has one class, 'cloud'; at least two"),
+        (None, "dataset shapes has test images only, nothing can be tuned on it; move it from"),
+    ],
+)
+def test_a_set_that_cannot_be_tuned_on_is_named(keep, words, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    write_dataset(Path())
+    path = Path("data/shapes/split.json")
+    split = json.loads(path.read_text())
+    for part in ("train", "val", "test"):
+        split[part] = [e for e in split[part] if keep(e)] if keep else split[part]
+    path.write_text(json.dumps(split if keep else split | {"train": [], "val": []}))
+    values = preset("smoke", [*OVERRIDES, *GRID])
+    Path("params.yaml").write_text(render(values, description_for(values)))
+    assert run("prepare") or run("features")
+    error = capsys.readouterr().err
+    assert words in error
+    assert "Traceback" not in error
+
+
+def test_a_published_set_is_known_by_what_its_split_says(monkeypatch):
+    listing = Listing(
+        ("cat", "dog"),
+        {"train": (("a.jpg", 0), ("b.jpg", 1)), "val": (), "test": (("c.jpg", 1), ("d.jpg", 0))},
+        "",
+        None,
+        Path(),
+        (),
+    )
+    entries = {"train": [("a.jpg", 0, "cat"), ("b.jpg", 1, "dog")], "val": []}
+    entries["test"] = [("c.jpg", 1, "dog"), ("d.jpg", 0, "cat")]
+    right = dataclasses.replace(CATALOG["dtd"], content=split_file.content_hash(entries))
+    monkeypatch.setitem(CATALOG, "dtd", right)
+    assert on_disk.as_published("dtd", listing) is True
+    other = dataclasses.replace(listing, classnames=("cat", "fox"))
+    assert on_disk.as_published("dtd", other) is False
+    counts = dataclasses.replace(CATALOG["food101"], classes=2, train=2, val=0, test=2)
+    monkeypatch.setitem(CATALOG, "food101", counts)
+    assert on_disk.as_published("food101", other) is True
+    assert on_disk.as_published("imagenet", listing) is False
+    assert on_disk.as_published("mine", listing) is None
+
+
+def test_a_student_trains_on_some_of_the_unlabelled_images(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    write_dataset(Path())
+    student = [*OVERRIDES, "run.backbones=[promptkd]", "run.budget=[]", "run.shots=[3]"]
+    values = preset("smoke", [*student, "data.unlabelled=2"])
+    Path("params.yaml").write_text(render(values, description_for(values)))
+    for stage in STAGES:
+        assert run(stage) == 0, capsys.readouterr().err
+    taught = artifacts.read(Path("results/teacher/shapes/images.safetensors"))
+    labels = [item.label for item in items_of(taught, "image")]
+    assert np.bincount(labels).tolist() == [2] * 6
+    with pytest.raises(ParamsError, match=r"data\.unlabelled is 2 and stage two of 'promptkd'"):
+        checked(preset("smoke", [*student, "data.unlabelled=2", "dpc.keep_losses=[distillation]"]))
