@@ -18,8 +18,10 @@ class ReportContext:
 
     ``datasets`` holds, in the order to show (targets after their source), dicts of ``name``,
     ``classes``, ``classes_base``, ``classes_new``, ``n_shots`` (training images of one seed),
-    ``n_train`` (those of the whole split), ``n_test`` and ``split_by`` ("image", "drawing" or a
-    phrase); all but the name may be missing. ``inputs`` and ``versions`` are name -> text; the
+    ``n_train`` (those of the whole split), ``n_test``, ``split_by`` ("image", "drawing" or a
+    phrase) and ``published`` (whether it is the published set of that name, as far as its split's
+    hash or its counts tell; None: there is none, or nothing tells); all but the name may be
+    missing. ``inputs`` and ``versions`` are name -> text; the
     versions are those of the environment that builds the report, which need not have made every
     row. ``title`` is the protocol's where it is empty.
     """
@@ -104,8 +106,12 @@ def series(
     found = {row.get("shots") for row in rows if row.get("seed") is not None}
     if protocol.name != FEW_SHOT or not found:
         return {None: collect(rows, datasets, backbones, protocol)}
-    if None in found:
-        raise DpcError("a few-shot row with a seed lacks shots; evaluate its cell again")
+    for row in rows:
+        if row.get("seed") is not None and row.get("shots") is None:
+            raise DpcError(
+                f"a few-shot row of {row.get('backbone')} on {row.get('dataset')}, seed "
+                f"{row['seed']}, lacks shots; evaluate its cell again"
+            )
     each = {
         shots: collect(
             (row for row in rows if row.get("seed") is None or row.get("shots") == shots),

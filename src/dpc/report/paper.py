@@ -2,7 +2,7 @@
 
 import csv
 import io
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from dpc.report.paper_comparison import (
@@ -16,7 +16,7 @@ from dpc.report.paper_comparison import (
 )
 from dpc.report.paper_numbers import AVERAGE, BACKBONES, DATASETS, Accuracy
 from dpc.report.rows import Results
-from dpc.report.words import DASH, percent, points
+from dpc.report.words import DASH, listed, percent, points
 
 FIELDS = [
     *("quantity", "method", "dataset", "metric"),
@@ -43,16 +43,21 @@ WHOLE = f"Average of {len(DATASETS)}"
 
 
 def paper_context(
-    results: Results, params: Mapping[str, Any], ablated: Results | None = None
+    results: Results,
+    params: Mapping[str, Any],
+    datasets: Sequence[Mapping[str, Any]] = (),
+    ablated: Results | None = None,
 ) -> dict[str, Any]:
     """What ``paper.html.j2`` shows: a line, and tables where a comparison holds.
 
     Args:
         results: of :func:`dpc.report.rows.collect`.
         params: the run's parameters, as plain values.
+        datasets: what the run says of its data, as :class:`dpc.report.context.ReportContext` has
+            it; those whose ``published`` is not true are left out.
         ablated: of :func:`dpc.report.rows.ladder`; None: the ablation is not compared.
     """
-    found = comparison(results, params, ablated)
+    found = comparison(results, params, datasets, ablated)
     return {
         "line": _line(found),
         "holds": not found.reasons,
@@ -71,9 +76,14 @@ def paper_context(
     }
 
 
-def paper_csv(results: Results, params: Mapping[str, Any], ablated: Results | None = None) -> str:
+def paper_csv(
+    results: Results,
+    params: Mapping[str, Any],
+    datasets: Sequence[Mapping[str, Any]] = (),
+    ablated: Results | None = None,
+) -> str:
     """Every compared number; the header alone where no comparison holds."""
-    found = comparison(results, params, ablated)
+    found = comparison(results, params, datasets, ablated)
     lines = [FIELDS, *_accuracy_lines(found), *_gain_lines(found)]
     lines += [*_published_lines(found), *_ablation_lines(found)]
     buffer = io.StringIO()
@@ -86,7 +96,11 @@ def _line(found: Comparison) -> str:
     if found.reasons:
         return f"No comparison with the paper's numbers holds: {'; '.join(found.reasons)}."
     if not found.pairs:
-        return "Nothing to compare with the paper: none of its methods has a row on its data sets."
+        why = [
+            f"{BACKBONES[name]} is left out, since {why}" for name, why in found.left_out.items()
+        ]
+        none = "none of the paper's methods has a row on its data sets"
+        return f"Nothing is compared: {'; '.join(why) or none}."
     ran = len(found.datasets)
     part = f"all {ran}" if found.complete else f"{ran} of its {len(DATASETS)}"
     return (
@@ -96,12 +110,19 @@ def _line(found: Comparison) -> str:
 
 
 def _notes(found: Comparison) -> list[str]:
-    if found.reasons:
+    """What is left out and why, then what to know; with nothing compared the line has said it."""
+    if not found.pairs:
         return []
     lines = [f"{BACKBONES[name]} is not compared: {why}." for name, why in found.left_out.items()]
+    lines += [f"{name} is not compared: {why}." for name, why in found.foreign.items()]
     if not found.complete:
-        missing = [name for key, name in DATASETS.items() if key not in found.datasets]
-        lines.append(f"No average: {', '.join(missing)} did not run.")
+        absent = [
+            name
+            for key, name in DATASETS.items()
+            if key not in found.datasets and key not in found.foreign
+        ]
+        why = f"{listed(absent)} did not run" if absent else "not every data set is compared"
+        lines.append(f"No average: {why}.")
     return [*lines, *found.notes]
 
 

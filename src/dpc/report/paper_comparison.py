@@ -1,7 +1,7 @@
 """Ours against the paper: accuracies, gains of DPC, and which data set carries a gain."""
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -104,9 +104,10 @@ class Comparison:
     """All that stands beside the paper; with ``reasons`` nothing does."""
 
     reasons: tuple[str, ...]
-    left_out: Mapping[str, str]
+    left_out: Mapping[str, str]  # backbone -> why
+    foreign: Mapping[str, str]  # data set under a name of the paper's -> why it is not compared
     notes: tuple[str, ...]
-    datasets: tuple[str, ...]  # those of the paper that ran, in its order
+    datasets: tuple[str, ...]  # those of the paper that are compared, in its order
     pairs: tuple[Pair, ...]
     gains: tuple[Gain, ...]  # of each backbone ours, then the paper's on the same sets
     standings: tuple[Standing, ...]
@@ -115,32 +116,40 @@ class Comparison:
 
     @property
     def complete(self) -> bool:
-        """Whether all 11 data sets ran."""
+        """Whether all 11 data sets are compared."""
         return len(self.datasets) == len(DATASETS)
 
 
 def comparison(
-    results: Results, params: Mapping[str, Any], ablated: Results | None = None
+    results: Results,
+    params: Mapping[str, Any],
+    datasets: Sequence[Mapping[str, Any]] = (),
+    ablated: Results | None = None,
 ) -> Comparison:
     """Ours beside the paper's base-to-new table, if that comparison holds.
 
     Args:
         results: of :func:`dpc.report.rows.collect`.
         params: the run's parameters, as plain values.
+        datasets: what the run says of its data; those not known to be published do not count.
         ablated: of :func:`dpc.report.rows.ladder`.
     """
-    why, out = tuple(paper_reasons.reasons(params)), paper_reasons.left_out(params)
+    why, out = paper_reasons.reasons(params), paper_reasons.left_out(params)
+    backbones = [name for name in BACKBONES if name in results.backbones and name not in out]
+    ran = {name for name, contender in results.scores if contender.backbone in backbones}
+    other = paper_reasons.foreign(tuple(ran), datasets)
+    sets = tuple(name for name in DATASETS if name in ran and name not in other)
+    if not why and other and not sets:
+        why = [f"{name} is left out, since {reason}" for name, reason in other.items()]
     if why:
-        return Comparison(why, {}, (), (), (), (), (), (), {})
-    ran = {name for name, contender in results.scores if contender.backbone in BACKBONES}
-    sets = tuple(name for name in DATASETS if name in ran)
+        return Comparison(tuple(why), {}, {}, (), (), (), (), (), (), {})
     ours = replace(results, datasets=sets)
-    backbones = [name for name in BACKBONES if name in ours.backbones and name not in out]
     pairs = tuple(pair for name in backbones for pair in _pairs(ours, name))
     return Comparison(
         (),
         out,
-        tuple(paper_reasons.notes(params)),
+        other,
+        tuple(paper_reasons.notes(params, backbones, sets)) if pairs else (),
         sets,
         pairs,
         tuple(gain for name in backbones for gain in _gains(name, pairs)),

@@ -7,6 +7,7 @@ from importlib.resources import files
 from typing import NamedTuple
 
 AVERAGE = "average"
+SHOTS = 16  # of every run of the table
 # The 11 data sets of the base-to-new table in its order: name in params.yaml -> name in the paper.
 DATASETS = {
     "imagenet": "ImageNet",

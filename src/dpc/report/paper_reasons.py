@@ -3,16 +3,25 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from dpc.report.paper_numbers import BACKBONES, DATASETS
+from dpc.datasets.catalog import CATALOG
+from dpc.report.paper_numbers import BACKBONES, DATASETS, SHOTS
+from dpc.report.paper_recipe import PRESET, departures
+from dpc.report.recipes import stage_two
+from dpc.report.words import listed
 
 TABLE = "base-to-new"
 UNKNOWN_TABLES = ("cross-dataset", "domain-generalization")
-SHOTS = 16
 SEEDS = 3
 OPENAI = "openai"
 # open_clip has OpenAI's weights under both names of an architecture.
 STUDENTS = ("ViT-B-16-quickgelu", "ViT-B-16")
 TEACHERS = ("ViT-L-14-quickgelu", "ViT-L-14")
+# Field of what a run says of its data set -> the same number in the catalog, its noun.
+COUNTS = {
+    "n_test": ("test", "test images"),
+    "n_train": ("train", "training images"),
+    "classes": ("classes", "classes"),
+}
 
 
 def reasons(params: Mapping[str, Any]) -> list[str]:
@@ -43,27 +52,89 @@ def left_out(params: Mapping[str, Any]) -> dict[str, str]:
     }
 
 
-def notes(params: Mapping[str, Any]) -> list[str]:
-    """What does not forbid the comparison, but belongs beside it."""
-    seeds, sets = _listed(params, "seeds"), _listed(params, "datasets")
+def foreign(names: Sequence[str], datasets: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    """Data sets that bear a name of the paper's table, but are not known to be its -> why.
+
+    Args:
+        names: data sets of the run.
+        datasets: what the run says of them, see :class:`dpc.report.context.ReportContext`.
+    """
+    entries = {str(each["name"]): each for each in datasets}
+    found = {}
+    for name in DATASETS:
+        published = entries.get(name, {}).get("published")
+        if name not in names or published is True:
+            continue
+        if published is None:
+            found[name] = "whether its images and split are the published ones is not recorded"
+        else:
+            found[name] = f"its images or split are not the published ones{_counts(entries[name])}"
+    return found
+
+
+def _counts(entry: Mapping[str, Any]) -> str:
+    """`` (12 test images instead of 1,692)``; empty where all counts agree."""
+    known, found = CATALOG[str(entry["name"])], []
+    for field, (name, noun) in COUNTS.items():
+        ours, theirs = entry.get(field), getattr(known, name)
+        if ours is not None and theirs is not None and ours != theirs:
+            found.append(f"{ours:,} {noun} instead of {theirs:,}")
+    return f" ({', '.join(found)})" if found else ""
+
+
+def notes(
+    params: Mapping[str, Any], backbones: Sequence[str], datasets: Sequence[str]
+) -> list[str]:
+    """What does not forbid the comparison of these backbones and data sets, but belongs beside it.
+
+    It composes a preset: ask only where a comparison holds.
+    """
+    seeds = _listed(params, "seeds")
     found = []
     if len(seeds) != SEEDS:
         found.append(f"{len(seeds)} seed{'s' if len(seeds) != 1 else ''} ran; the paper has 3.")
     cap = (params.get("data") or {}).get("unlabelled")
-    if cap and "promptkd" in _listed(params, "backbones"):
+    if cap and "promptkd" in backbones:
         found.append(
             f"PromptKD saw at most {cap} unlabelled images of a class; the released code takes all."
         )
-    if "imagenet" in sets:
+    if "imagenet" in datasets:
         found.append(
             "ImageNet's shots are another draw than the paper's: the released loader lists files "
             "in the order of the disk."
         )
-    found.append(
+    return [*found, *_readings(params, backbones), _recipe(params, backbones, datasets)]
+
+
+def _readings(params: Mapping[str, Any], backbones: Sequence[str]) -> list[str]:
+    """How the released code chooses and reads what it reports, where this run does not."""
+    found = []
+    if "promptkd" in backbones:
+        found.append(
+            "The released configurations of PromptKD and PromptKD + DPC keep the epoch that is "
+            "best on the base test images; ours is the last epoch."
+        )
+    mixed = [each for each in backbones if stage_two(params, each).get("inference") == "mixed"]
+    if mixed:
+        whose = (
+            "" if len(mixed) == len(backbones) else f" of {listed([BACKBONES[b] for b in mixed])}"
+        )
+        found.append(
+            "The released code reads base classes with the parallel prompt P' alone; the rows with "
+            f"DPC here{whose} read them with the mix, as the paper writes."
+        )
+    return found
+
+
+def _recipe(params: Mapping[str, Any], backbones: Sequence[str], datasets: Sequence[str]) -> str:
+    """Where the recipe is another than the preset's, or what is not known of the paper's."""
+    changed = departures(params, backbones, datasets)
+    if changed:
+        return f"Departs from preset {PRESET}: {', '.join(changed)}."
+    return (
         "The paper does not say which of the released recipes made its table; those of this run "
         "stand under “What ran”."
     )
-    return found
 
 
 def _protocol(protocol: str | None) -> str:

@@ -37,7 +37,7 @@ def transfer_section(report: Report) -> Section:
 
 def paper_section(report: Report) -> Section:
     """The paper's numbers beside these, where a comparison holds."""
-    given = (report.results, report.context.params, report.ladder)
+    given = (report.results, report.context.params, report.context.datasets, report.ladder)
     values, files = {"paper": paper_context(*given)}, {"paper.csv": paper_csv(*given)}
     return Section("paper", nav="Paper", template="paper.html.j2", values=values, files=files)
 

@@ -173,8 +173,9 @@ generalized = Protocol(
     ),
     shots=base_to_new.shots,
     curves={
-        "omega_b": "Images of base classes alone, new names competing, ω_n as in use: what a "
-        "larger ω_b costs on images of new classes is not in this curve, nor is ω_b chosen by it.",
+        "omega_b": "Images of base classes alone, new names competing, ω_n as in use. Validation "
+        "shots are of base classes too, so ω_b is chosen by this accuracy: what a larger ω_b costs "
+        "on images of new classes is not in this curve, but in H of the rows that chose it.",
         "omega_n": "Images of new classes alone, base names competing, ω_b as in use.",
     },
 )

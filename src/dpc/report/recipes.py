@@ -73,8 +73,11 @@ def recipes(results: Results, params: Mapping[str, Any]) -> list[list[str]]:
     return lines
 
 
-def exceptions(params: Mapping[str, Any]) -> list[str]:
-    """``coop on imagenet, 1 and 2 shots: epochs 50`` for each of the params' ``exceptions``."""
+def exceptions(results: Results, params: Mapping[str, Any]) -> list[str]:
+    """``coop on imagenet, 1 and 2 shots: epochs 50`` for each of the params' ``exceptions``.
+
+    One on the teacher's prompt learner says what of it reaches the teacher, where one taught.
+    """
     lines = []
     for each in (params.get("exceptions") or {}).values():
         sets, shots = each.get("datasets") or (), each.get("shots") or ()
@@ -82,8 +85,20 @@ def exceptions(params: Mapping[str, Any]) -> list[str]:
         if shots:
             where += f", {listed([str(count) for count in shots])} shot{'s' * (shots != [1])}"
         settings = ", ".join(f"{key} {value}" for key, value in each["settings"].items())
-        lines.append(f"{each['backbone']}{where}: {settings}")
+        reach = _of_teacher(each, params) if results.transductive else []
+        also = f" ({listed(reach)} of the teacher as well)" if reach else ""
+        lines.append(f"{each['backbone']}{where}: {settings}{also}")
     return lines
+
+
+def _of_teacher(exception: Mapping[str, Any], params: Mapping[str, Any]) -> list[str]:
+    """The keys of an exception that hold for the teacher, whose own settings go before them."""
+    block, run = params.get("teacher") or {}, params.get("run") or {}
+    shots = exception.get("shots")
+    drawn = not shots or any(count in shots for count in run.get("shots", [])[:1])  # its own draw
+    if exception["backbone"] != block.get("backbone") or not drawn:
+        return []
+    return [key for key in exception["settings"] if key not in (block.get("settings") or {})]
 
 
 RECIPE_HEADINGS = (

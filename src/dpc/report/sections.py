@@ -205,7 +205,7 @@ def run_section(report: Report) -> Section:
         "shots": report.protocol.shots,
         "recipe_headings": recipes.RECIPE_HEADINGS,
         "recipes": recipes.recipes(results, context.params),
-        "exceptions": recipes.exceptions(context.params),
+        "exceptions": recipes.exceptions(results, context.params),
         "teacher": recipes.teacher(results, context.params),
         "facts": [recipes.facts(results, contender) for contender in results.shown()],
         "params": _groups(context.params),
