@@ -5,6 +5,7 @@ import functools
 import io
 import random
 import re
+from html.parser import HTMLParser
 from typing import Any
 
 from report_rows import make_nine
@@ -49,6 +50,37 @@ def table(files: dict[str, bytes], name: str) -> list[dict[str, str]]:
     return list(csv.DictReader(io.StringIO(files[name].decode())))
 
 
+class _Columns(HTMLParser):
+    """By the label of each table's frame, how many columns each of its rows fills."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.widths: dict[str, set[int]] = {}
+        self.label, self.row, self.below = "", 0, 0
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        given = dict(attrs)
+        if given.get("class") == "scroll":
+            self.label = str(given["aria-label"])
+        elif tag == "tr":
+            self.row, self.below = self.below, 0
+        elif tag in ("th", "td"):
+            width = int(given.get("colspan") or 1)
+            self.row += width
+            self.below += width if given.get("rowspan") == "2" else 0
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag == "tr":
+            self.widths.setdefault(self.label, set()).add(self.row)
+
+
+def columns(files: dict[str, bytes]) -> dict[str, set[int]]:
+    """Widths of the rows of each table on the page, spans counted."""
+    parser = _Columns()
+    parser.feed(files["index.html"].decode())
+    return parser.widths
+
+
 def values(rows: Rows, metric: str, **fields: Any) -> list[float]:
     """A metric of the rows that have these fields."""
     return [row[metric] for row in rows if all(row[name] == v for name, v in fields.items())]
@@ -71,8 +103,21 @@ def generalized(datasets: tuple[str, ...], seeds: tuple[int, ...] = (1, 2)) -> R
         own = {"protocol": "generalized", "source": row["dataset"], "offsets": points}
         own |= {"shots": None if row["seed"] is None else 16}
         zero = next(point for point in points if point["offset"] == 0)
-        rows.append(row | own | {name: zero[name] for name in ("base", "new", "overall")})
+        found = row | own | {name: zero[name] for name in ("base", "new", "overall")}
+        if row["selected"] is not None:
+            found["selected"] = {
+                rule: _jointly(found, choice, choice["base"] - row["base"])
+                for rule, choice in row["selected"].items()
+            }
+        rows.append(found)
     return rows
+
+
+def _jointly(row: dict[str, Any], choice: dict[str, Any], moved: float) -> dict[str, Any]:
+    """All accuracies at another weight: what base classes win, new ones pay with half of it."""
+    base, new = row["base"] + moved, row["new"] - moved / 2
+    overall = (400 * base + 410 * new) / 810
+    return {"weight": choice["weight"], "base": base, "new": new, "overall": overall}
 
 
 def few_shot(

@@ -1,10 +1,13 @@
 """The paper beside us: what of a run is compared, what is left out and why, and what is noted."""
 
 import pytest
+from report_protocols import columns
 from test_paper import COOP, SETS, html, params, results_at, rows_at, said, shown, written
 
 from dpc.params.load import as_dict, checked, preset
 from dpc.report import paper_recipe
+from dpc.report.context import ReportContext
+from dpc.report.page import build
 from dpc.report.paper import paper_context, paper_csv
 from dpc.report.paper_numbers import DATASETS
 from dpc.report.paper_reasons import foreign, notes
@@ -167,6 +170,19 @@ def test_the_preset_is_not_composed_where_no_comparison_holds(monkeypatch):
     icons = params(run__datasets=["icons-tabler"], clip__model="icons")
     assert not shown(results_at(), icons)["holds"]
     assert not paper_context(results_at(), params())["holds"]
+
+
+# --- the page
+
+
+def test_every_row_of_every_table_is_as_wide_as_its_head():
+    made = rows_at()
+    made += [each | {"rung": "ts", "method": "coop+ts"} for each in made if each["dpc"]][:33]
+    built = build(made, ReportContext(params(), "icons", datasets=said()))
+    widths = columns(built)
+    assert all(len(found) == 1 for found in widths.values()), widths
+    assert {"Accuracies, ours and the paper's", "Ablation, ours and the paper's"} <= set(widths)
+    assert built["paper.csv"].count(b"\n") > 300
 
 
 # --- other notes

@@ -98,5 +98,5 @@ def test_few_shot_shows_what_is_missing_and_all_images_last():
     built = build(rows, context("few-shot"))
     assert "† fewer seeds than the others" in page(built) and "A dash: not run" in page(built)
     assert "coop+dpc@0" in json.loads(built["metrics.json"])["averages"]
-    with pytest.raises(DpcError, match="lacks shots"):
+    with pytest.raises(DpcError, match="of coop on icons-tabler, seed 1, lacks shots"):
         build([row | {"shots": None} for row in rows], context("few-shot"))

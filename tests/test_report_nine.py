@@ -14,7 +14,7 @@ from dpc.report.curves import average_curve, change_curve
 from dpc.report.headline import headline
 from dpc.report.metrics import summary
 from dpc.report.page import ReportContext, build
-from dpc.report.recipes import facts, recipes, teacher
+from dpc.report.recipes import exceptions, facts, recipes, teacher
 from dpc.report.rows import collect, ladder
 from dpc.report.scores import Contender
 from dpc.report.svg import PALETTE, TONES, tone
@@ -193,6 +193,28 @@ def test_recipes_take_the_keys_of_their_backbone(rows):
     assert text.startswith("Teacher of PromptKD: PromptSRC on CLIP icons-large (embedded), seed 1")
     assert text.endswith("0.03, 7, 32.")
     assert recipes(collect(rows), {})[0][1:4] == ["–, –, –", "–, –, –", "–"]
+
+
+def test_exceptions_say_what_reaches_the_teacher(rows):
+    blocks = [
+        {"backbone": "promptsrc", "datasets": ["dtd"], "settings": {"lr": 0.1, "epochs": 2}},
+        {"backbone": "promptsrc", "shots": [4], "settings": {"lr": 0.2}},
+        {"backbone": "coop", "settings": {"lr": 0.3}},
+    ]
+    params = PARAMS | {"exceptions": dict(enumerate(blocks)), "run": {"shots": [16]}}
+    lines = [
+        "promptsrc on dtd: lr 0.1, epochs 2",  # the teacher has epochs of its own
+        "promptsrc, 4 shots: lr 0.2",
+        "coop: lr 0.3",
+    ]
+    taught = [f"{lines[0]} (lr of the teacher as well)", *lines[1:]]
+    assert exceptions(collect(rows), params) == taught
+    few = params | {"run": {"shots": [4, 16]}}
+    assert exceptions(collect(rows), few)[1] == f"{lines[1]} (lr of the teacher as well)"
+    alone = [row for row in rows if not row["transductive"]]
+    assert exceptions(collect(alone), params) == lines
+    page = build(rows, ReportContext(params=params))["index.html"].decode()
+    assert "epochs 2 (lr of the teacher as well)." in page
 
 
 def test_costs_are_means_over_the_runs(rows, built):

@@ -11,6 +11,7 @@ from report_protocols import (
     SHOTS,
     SOURCE,
     TARGETS,
+    columns,
     context,
     files,
     generalized,
@@ -37,7 +38,7 @@ from dpc.report.sections import Section
 COOP, DPC = Contender("coop", "plain"), Contender("coop", "dpc")
 DECLARED = {
     *(f"table.{kind}" for kind in ("csv", "md", "tex")),
-    *(f"{name}.csv" for name in ("ablations", "curves", "effects", "losses")),
+    *(f"{name}.csv" for name in ("ablations", "curves", "effects", "losses", "paper")),
     *("index.html", "metrics.json", "summary.json"),
 }
 BY = tuple(ROWS)
@@ -167,9 +168,53 @@ def test_generalized_never_says_by_construction():
     assert not any("construction" in line for line in lines)
 
 
+def test_generalized_shows_what_a_chosen_weight_costs_on_new_classes():
+    rows, built = generalized(SETS), files("generalized")
+    line = next(
+        line
+        for line in table(built, "table.csv")
+        if (line["dataset"], line["method"], line["selection"]) == ("Average", "coop+dpc", "val")
+    )
+    chosen = [row["selected"]["val"] for row in rows if row["method"] == "coop+dpc"]
+    means = {metric: fmean(each[metric] for each in chosen) for metric in ("base", "new")}
+    for metric, mean in means.items():
+        assert float(line[metric]) == pytest.approx(mean, abs=1e-4)
+    assert float(line["h"]) == pytest.approx(harmonic_mean(*means.values()), abs=1e-3)
+    assert means["new"] != pytest.approx(fmean(values(rows, "new", method="coop+dpc")), abs=1e-4)
+    text = page(built)
+    assert "CoOp + DPC (ωb chosen on validation shots)" in text
+    assert "How ωb is chosen: base accuracy" in text
+    assert "best on the test images of base classes" in text
+    assert "so ωb is chosen by this accuracy" in text and "nor is" not in text
+
+
 def test_generalized_leaves_out_a_choice_that_states_too_little():
-    results = collect(generalized(SETS), SETS, (), PROTOCOLS["generalized"])
+    rows = generalized(SETS)
+    for row in rows:
+        for choice in (row["selected"] or {}).values():
+            del choice["overall"]
+    results = collect(rows, SETS, (), PROTOCOLS["generalized"])
     assert {contender.selection for contender in results.contenders} == {"last"}
+
+
+@pytest.mark.parametrize("name", BY)
+def test_a_rung_has_a_cell_for_every_metric_of_its_protocol(name):
+    rows = ROWS[name]()
+    rungs = [
+        row | {"method": "coop+ts", "rung": "ts", "curves": None, "selected": None}
+        for row in rows
+        if row["method"] == "coop+dpc"
+    ]
+    widths = columns(build([*rows, *rungs], context(name)))
+    assert all(len(found) == 1 for found in widths.values()), widths
+    assert widths["Ablation"] == {4 + len(PROTOCOLS[name].metrics)}
+
+
+@pytest.mark.parametrize("name", BY)
+def test_every_row_of_every_table_is_as_wide_as_its_head(name):
+    widths = columns(files(name))
+    assert len(widths) > 4
+    assert all(len(found) == 1 for found in widths.values()), widths
 
 
 def test_a_figure_more_is_a_function_and_a_line(monkeypatch):
