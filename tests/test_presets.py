@@ -88,6 +88,8 @@ def test_what_all_of_them_share(name):
     assert params.backbones["zero_shot"]["ensemble"] == "none"
     heading = preset_heading(name)
     assert "not measured here" in heading
+    longest = max(params.block(backbone)["epochs"] for backbone in params.run.backbones)
+    assert ("20 stored views" in heading) == (longest > views.count)
 
 
 def test_base_to_new():
