@@ -118,7 +118,8 @@ def test_changed_keys_are_named_in_one_note():
     )
     found = notes(own, ["coop"], SETS)
     assert (
-        "Departs from preset paper-base-to-new: backbones.coop.epochs 1 (10), dpc.weight 1 (0.2)."
+        "Departs from preset paper-base-to-new: backbones.coop.epochs 1 (10), dpc.weight 1 (0.2). "
+        "In brackets: the preset's."
     ) in found
     assert "released recipes" not in " ".join(found)
 

@@ -130,7 +130,7 @@ def _recipe(params: Mapping[str, Any], backbones: Sequence[str], datasets: Seque
     """Where the recipe is another than the preset's, or what is not known of the paper's."""
     changed = departures(params, backbones, datasets)
     if changed:
-        return f"Departs from preset {PRESET}: {', '.join(changed)}."
+        return f"Departs from preset {PRESET}: {', '.join(changed)}. In brackets: the preset's."
     return (
         "The paper does not say which of the released recipes made its table; those of this run "
         "stand under “What ran”."

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from dpc.report.curves import MAIN_LOSSES
+from dpc.report.notes import text_of
 from dpc.report.rows import Results, mean_of
 from dpc.report.scores import Contender, Score
 from dpc.report.words import DASH, listed
@@ -84,7 +85,7 @@ def exceptions(results: Results, params: Mapping[str, Any]) -> list[str]:
         where = f" on {listed(sets)}" if sets else ""
         if shots:
             where += f", {listed([str(count) for count in shots])} shot{'s' * (shots != [1])}"
-        settings = ", ".join(f"{key} {value}" for key, value in each["settings"].items())
+        settings = ", ".join(f"{key} {text_of(value)}" for key, value in each["settings"].items())
         reach = _of_teacher(each, params) if results.transductive else []
         also = f" ({listed(reach)} of the teacher as well)" if reach else ""
         lines.append(f"{each['backbone']}{where}: {settings}{also}")
