@@ -45,6 +45,14 @@ def settled(built, tmp_path_factory) -> Tree:
     return Tree.at(made_once(tmp_path_factory.getbasetemp(), "settled", settle))
 
 
+def pytest_collection_modifyitems(items):
+    """The long tests begin on two workers at once, so that none is left for one at the end."""
+    long = [item for item in items if item.get_closest_marker("engine")]
+    rest = [item for item in items if item not in set(long)]
+    half = len(rest) // 2
+    items[:] = [*long[0::2], *rest[:half], *long[1::2], *rest[half:]]
+
+
 def pytest_terminal_summary(terminalreporter, config):
     if golden_data.DEVIATIONS and config.getoption("capture") == "no":
         terminalreporter.section("largest deviation from the golden numbers")

@@ -165,6 +165,7 @@ def test_the_block_of_the_page_loads():
         "label": "KgCoOp",
         "transductive": False,
         "needs_teacher": False,
+        "kept_losses": ["knowledge"],
     }
     assert backbone_module(params, "kgcoop") == "kgcoop"
     text = render(values, description_for(values))
@@ -236,7 +237,8 @@ def test_inside_the_package_it_is_one_file_and_one_line(tmp_path):
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 
-    assert "kgcoop" in run("dpc", "list").splitlines()[1].split(": ")[1].split(", ")
+    listed = run("dpc", "list").partition("\nbackbones: ")[2].splitlines()[0]
+    assert "kgcoop" in listed.split(", ")
     grid = "run.backbones=[coop,kgcoop]"
     run("dpc", "params", "--preset", "smoke", "--out", "params.yaml", grid)
     text = (tmp_path / "params.yaml").read_text()

@@ -8,10 +8,12 @@ from dpc.datasets.base import SPLITS, Item, Listing, Raw
 from dpc.datasets.catalog import CATALOG
 from dpc.errors import DpcError
 from dpc.files import digest
+from dpc.params.data import Data
 from dpc.params.sections import Params
 from dpc.progress import LOG
 
-_looked_at: dict[tuple[str | None, ...], dict[str, str]] = {}
+# Beside what was found, the section that it was found for: no other one gets its identity.
+_looked_at: dict[tuple[int, str], tuple[Data, dict[str, str]]] = {}
 
 
 def reader_module(name: str) -> str:
@@ -98,7 +100,7 @@ def as_published(name: str, found: Listing) -> bool | None:
 def sources(name: str, params: Params) -> dict[str, str]:
     """What :func:`read` depends on, by content: the files of the listing, and all images as one.
 
-    Looked at once a process: a large set takes seconds, and every cell of the grid asks.
+    Looked at once for parameters that were read: a large set takes seconds, and every cell asks.
 
     Returns:
         name of a file -> SHA-256; "images" -> one digest of all paths and hashes. Few entries,
@@ -109,16 +111,16 @@ def sources(name: str, params: Params) -> dict[str, str]:
     """
     from dpc.hashes import remembered_sha256
 
-    data = params.data
-    place = (str(Path.cwd()), name, data.root, data.places.get(name), repr(data.on_disk.get(name)))
-    if place in _looked_at:
-        return _looked_at[place]
+    known = _looked_at.get((id(params.data), name))
+    if known is not None:
+        return known[1]
     found = listing(name, params)
     hashes = content.hashes(found.folder, _images(found), name)
     text = "\n".join(f"{hashes[image]} {image}" for image in sorted(hashes))
     files = {path.name: remembered_sha256(path) for path in found.files}
-    _looked_at[place] = files | {"images": digest(text)}
-    return _looked_at[place]
+    told = files | {"images": digest(text)}
+    _looked_at[id(params.data), name] = params.data, told
+    return told
 
 
 def _images(found: Listing) -> list[str]:
