@@ -16,6 +16,8 @@ from dpc.stages import slices
 from dpc.stages.layout import Layout
 from dpc.stages.plan import Selection, jobs
 
+pytestmark = pytest.mark.slow
+
 PHOTOS = Counts(classes=10, train=200, val=40, test=100)
 
 

@@ -20,6 +20,8 @@ from dpc.report.scores import Contender
 from dpc.report.svg import PALETTE, TONES, tone
 from dpc.report.tables import AVERAGE, TRANSDUCTIVE, main_table
 
+pytestmark = pytest.mark.slow
+
 SETS = ("icons-tabler", "icons-remix")
 ORDER = ("promptkd", "promptsrc", "coop", "maple")  # not that of the alphabet; PromptKD moves last
 PARAMS = {

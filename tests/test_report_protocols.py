@@ -35,6 +35,8 @@ from dpc.report.rows import collect
 from dpc.report.scores import Contender
 from dpc.report.sections import Section
 
+pytestmark = pytest.mark.slow
+
 COOP, DPC = Contender("coop", "plain"), Contender("coop", "dpc")
 DECLARED = {
     *(f"table.{kind}" for kind in ("csv", "md", "tex")),

@@ -24,6 +24,8 @@ from dpc.stages.frozen import clip_for
 from dpc.stages.layout import Layout
 from dpc.stages.pictures import Pictures, PixelBank
 
+pytestmark = pytest.mark.slow
+
 BACKBONES = ("coop", "maple", "promptsrc", "promptkd")
 ABLATED = ("coop", "maple")
 GRID = (
