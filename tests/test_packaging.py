@@ -108,6 +108,11 @@ def test_snakemake_commands_are_understood(name):
     assert parsed(command).command == _stage(name)
 
 
+def test_no_rule_asks_for_a_number_of_cores_that_a_cluster_does_not_have():
+    for path in (ROOT / "workflow/rules").glob("*.smk"):
+        assert "workflow.cores" not in path.read_text()  # an error without --cores
+
+
 def test_both_engines_have_the_same_stages():
     dvc = {_stage(name) for name in yaml("dvc.yaml")["stages"]} - {"slices"}
     assert dvc == {_stage(name) for name in rules()}

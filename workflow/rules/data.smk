@@ -24,7 +24,7 @@ rule prepare_on_disk:
         tested="|".join(set(TESTED) - set(EMBEDDED)) or "none",
     log:
         "logs/prepare/{tested}.log",
-    threads: workflow.cores  # images are hashed and decoded on all of them
+    threads: 8  # to hash and decode; fewer where there are fewer
     shell:
         "dpc prepare --dataset {wildcards.tested} 2> {log} || (cat {log} >&2; exit 1)"
 
