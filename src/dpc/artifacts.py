@@ -9,7 +9,7 @@ covers everything, so that a file that was cut or edited is noticed when it is r
 import hashlib
 import json
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -42,7 +42,7 @@ class Artifact:
         stage depends on that reads no other. Without prefixes, of all."""
         hasher = _Hasher(prefixes)
         for name, value in _contiguous(self.tensors).items():
-            hasher.tensor(name, value.shape, [value])
+            hasher.update(name, value.shape, value)
         return hasher.digest(self.results)
 
 
@@ -106,12 +106,10 @@ def read(path: Path, remedy: str = "run the stage that makes it again") -> Artif
 
 
 def _json(path: Path, remedy: str) -> Any:
+    with _readable(path, remedy):
+        raw = path.read_bytes()
     try:
-        return json.loads(path.read_bytes())
-    except FileNotFoundError:
-        raise DpcError(f"{path} is missing; {remedy}") from None
-    except OSError as problem:
-        raise DpcError(f"{path} cannot be read ({problem.strerror}); {remedy}") from None
+        return json.loads(raw)
     except ValueError:
         return None
 
@@ -132,16 +130,26 @@ def examine(path: Path, remedy: str, prefixes: tuple[str, ...] = ()) -> Examined
     with _opened(path, remedy) as file:
         header = _metadata(file, path, remedy)
         for name in sorted(file.keys()):
-            for hasher in (whole, part) if prefixes else (whole,):
-                if hasher.wants(name):
-                    hasher.tensor(
-                        name, tuple(file.get_slice(name).get_shape()), _pieces(file, name)
-                    )
+            shape = tuple(file.get_slice(name).get_shape())
+            for piece in _pieces(file, name):
+                whole.update(name, shape, piece)
+                part.update(name, shape, piece)
     results, provenance = header["results"], header["provenance"]
     content = whole.digest(results)
     if header != _header(content, results, provenance):
         raise DpcError(f"{path} was changed after it was written; {remedy}")
-    return Examined(results, provenance, content, part.digest(results) if prefixes else content)
+    return Examined(results, provenance, content, part.digest(results))
+
+
+@contextmanager
+def _readable(path: Path, remedy: str) -> Iterator[None]:
+    """A file that is missing or that the system refuses is one line."""
+    try:
+        yield
+    except FileNotFoundError:
+        raise DpcError(f"{path} is missing; {remedy}") from None
+    except OSError as problem:
+        raise DpcError(f"{path} cannot be read ({problem.strerror}); {remedy}") from None
 
 
 @contextmanager
@@ -150,14 +158,10 @@ def _opened(path: Path, remedy: str) -> Iterator[Any]:
     from safetensors import SafetensorError, safe_open
 
     try:
-        with safe_open(path, "np") as file:
+        with _readable(path, remedy), safe_open(path, "np") as file:
             yield file
-    except FileNotFoundError:
-        raise DpcError(f"{path} is missing; {remedy}") from None
     except SafetensorError:
         raise DpcError(f"{path} is truncated or not an artefact of dpc; {remedy}") from None
-    except OSError as problem:
-        raise DpcError(f"{path} cannot be read ({problem.strerror}); {remedy}") from None
 
 
 def _metadata(file: Any, path: Path, remedy: str) -> dict[str, Any]:
@@ -208,22 +212,18 @@ class _Hasher:
     def __init__(self, prefixes: tuple[str, ...]):
         self._prefixes = prefixes
         self._hash = hashlib.sha256()
-        self._between = b""
+        self._name: str | None = None
 
-    def wants(self, name: str) -> bool:
-        """Whether a tensor counts."""
-        return not self._prefixes or name.startswith(self._prefixes)
-
-    def tensor(self, name: str, shape: tuple[int, ...], pieces: Iterable[np.ndarray]) -> None:
-        """The next tensor in the order of names, in consecutive pieces of its rows."""
-        if not self.wants(name):
+    def update(self, name: str, shape: tuple[int, ...], piece: np.ndarray) -> None:
+        """The next piece of a tensor, if that counts: tensors by name, their rows in order."""
+        if self._prefixes and not name.startswith(self._prefixes):
             return
-        for number, piece in enumerate(pieces):
-            if number == 0:
-                head = canonical([name, str(piece.dtype), list(shape)]).encode()
-                self._hash.update(self._between + head + b"\0")
-            self._hash.update(np.asarray(piece, order="C").reshape(-1).view(np.uint8).data)
-        self._between = b"\0"
+        if name != self._name:
+            between = b"" if self._name is None else b"\0"
+            head = canonical([name, str(piece.dtype), list(shape)]).encode()
+            self._hash.update(between + head + b"\0")
+            self._name = name
+        self._hash.update(np.asarray(piece, order="C").reshape(-1).view(np.uint8).data)
 
     def digest(self, results: Any) -> str:
         """SHA-256 in hex."""

@@ -62,6 +62,11 @@ class Listing:
     folder: Path
     files: tuple[Path, ...]
 
+    @property
+    def images(self) -> list[str]:
+        """Every image once, in the order of the splits."""
+        return list(dict.fromkeys(name for items in self.splits.values() for name, _ in items))
+
 
 @dataclass(frozen=True)
 class Manifest:
@@ -223,19 +228,37 @@ def _eight_bits(image: Image.Image) -> Image.Image:
     return image.point(lambda value: value * (255 / top)).convert("L")
 
 
+def check_images(
+    what: str, names: Sequence[str], splits: Mapping[str, Sequence[tuple[str, int] | Item]]
+) -> None:
+    """Each class has test images, and training images if any has.
+
+    Args:
+        what: names the source of the lists in a message.
+        names: class names by label.
+        splits: "train", "val", "test" -> (path, label), or items.
+
+    Raises:
+        DpcError: the first class without one, by name.
+    """
+    if not splits["test"]:
+        raise DpcError(f"{what} has no test image")
+    for split in ("train", "test") if splits["train"] else ("test",):
+        present = {entry[1] for entry in splits[split]}
+        for label, name in enumerate(names):
+            if label not in present:
+                raise DpcError(f"{what}: class {name!r} has no {split} image (label {label})")
+
+
 def check_classes(dataset: str, classnames: Sequence[str], splits: Mapping[str, Sequence]) -> None:
     """Two classes at least, each with test images; with training images, unless the set has none.
 
     Raises:
-        DpcError: the first class without one, by name.
+        DpcError: there is one class, or the first class without images, by name.
     """
     if len(classnames) < 2:
         raise DpcError(
             f"dataset {dataset} has one class, {', '.join(map(repr, classnames))}; at least two "
             "are expected"
         )
-    for split in ("train", "test") if splits["train"] else ("test",):
-        present = {item.label for item in splits[split]}
-        for label, name in enumerate(classnames):
-            if label not in present:
-                raise DpcError(f"dataset {dataset}: class {name!r} has no {split} image")
+    check_images(f"dataset {dataset}", classnames, splits)

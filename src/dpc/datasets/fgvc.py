@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from dpc.datasets import places, split_file
-from dpc.datasets.base import SPLITS, Listing
+from dpc.datasets.base import SPLITS, Listing, check_images
 from dpc.datasets.catalog import CATALOG
 from dpc.errors import DpcError
 from dpc.params.sections import Params
@@ -26,7 +26,7 @@ def listing(name: str, params: Params) -> Listing:
         path = place.folder / f"images_variant_{split}.txt"
         splits[split] = _items(path, labels, place.images)
         files.append(path)
-    split_file.check_images(f"dataset {name} ({place.folder})", list(labels), splits)
+    check_images(f"dataset {name} ({place.folder})", list(labels), splits)
     return Listing(
         classnames=tuple(labels),
         splits=splits,

@@ -49,7 +49,7 @@ def read(name: str, params: Params) -> Raw:
         DpcError: as :func:`listing`; an image is missing, or some cannot be decoded.
     """
     found = listing(name, params)
-    names = _images(found)
+    names = found.images
     hashes = content.hashes(found.folder, names, name)
     bad = content.undecodable(found.folder, names, hashes, name)
     if bad:
@@ -115,15 +115,9 @@ def sources(name: str, params: Params) -> dict[str, str]:
     if known is not None:
         return known[1]
     found = listing(name, params)
-    hashes = content.hashes(found.folder, _images(found), name)
+    hashes = content.hashes(found.folder, found.images, name)
     text = "\n".join(f"{hashes[image]} {image}" for image in sorted(hashes))
     files = {path.name: remembered_sha256(path) for path in found.files}
     told = files | {"images": digest(text)}
     _looked_at[id(params.data), name] = params.data, told
     return told
-
-
-def _images(found: Listing) -> list[str]:
-    """Every image once, in the order of the splits."""
-    names = [image for items in found.splits.values() for image, _ in items]
-    return list(dict.fromkeys(names))

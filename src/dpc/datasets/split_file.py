@@ -6,11 +6,11 @@ Its order counts, since few-shot sets are drawn in it: nothing here sorts.
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path, PurePosixPath
 
-from dpc.datasets.base import SPLITS
+from dpc.datasets.base import SPLITS, check_images
 from dpc.errors import DpcError
 from dpc.progress import LOG
 
@@ -78,28 +78,6 @@ def classnames(entries: Entries, path: Path) -> tuple[str, ...]:
     return found
 
 
-def check_images(
-    what: str, names: Sequence[str], splits: Mapping[str, Sequence[tuple[str, int]]]
-) -> None:
-    """Before any image is opened: each class has test images, and training images if any has.
-
-    Args:
-        what: names the source of the lists in a message.
-        names: class names by label.
-        splits: "train", "val", "test" -> (path, label).
-
-    Raises:
-        DpcError: the first class without one, by name.
-    """
-    if not splits["test"]:
-        raise DpcError(f"{what} has no test image")
-    for split in ("train", "test") if splits["train"] else ("test",):
-        present = {label for _, label in splits[split]}
-        for label, name in enumerate(names):
-            if label not in present:
-                raise DpcError(f"{what}: class {name!r} has no {split} image (label {label})")
-
-
 def repeated(names: Sequence[str]) -> tuple[int, int] | None:
     """The first two labels that have one name, or None."""
     seen: dict[str, int] = {}
@@ -107,6 +85,12 @@ def repeated(names: Sequence[str]) -> tuple[int, int] | None:
         if seen.setdefault(name, label) != label:
             return seen[name], label
     return None
+
+
+def leaves(name: str) -> bool:
+    """Whether a path is empty, absolute or climbs with "..": it is none inside a folder."""
+    pure = PurePosixPath(name)
+    return pure.is_absolute() or ".." in pure.parts or not pure.parts or "\0" in name
 
 
 def inside(folder: Path, name: str, place: Path) -> Path:
@@ -121,8 +105,7 @@ def inside(folder: Path, name: str, place: Path) -> Path:
     Raises:
         DpcError: the entry is empty, absolute or climbs with "..".
     """
-    pure = PurePosixPath(name)
-    if pure.is_absolute() or ".." in pure.parts or not pure.parts or "\0" in name:
+    if leaves(name):
         raise DpcError(f"split file {place}: {name!r} leaves the image folder {folder}")
     return folder / name
 

@@ -5,6 +5,7 @@ import io
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
+from dpc.datasets import split_file
 from dpc.datasets.base import SPLITS
 from dpc.datasets.folders import Labelled
 from dpc.errors import DpcError
@@ -62,10 +63,10 @@ def _labelled(row: dict[str, str], place: str) -> Labelled:
     split = row.get("split")
     if split is not None and split.lower() not in SPLITS:
         raise DpcError(f"{place}: split is {split!r}; train, val or test is expected")
-    image = PurePosixPath(row["image"])  # ./a.png is a.png
-    if image.is_absolute() or ".." in image.parts or "\0" in row["image"]:
+    if split_file.leaves(row["image"]):
         raise DpcError(f"{place}: {row['image']!r} leaves the folder of the images")
-    return Labelled(str(image), row["label"], split.lower() if split is not None else None)
+    image = str(PurePosixPath(row["image"]))  # ./a.png is a.png
+    return Labelled(image, row["label"], split.lower() if split is not None else None)
 
 
 def _rows(path: Path) -> Iterator[tuple[int, list[str]]]:

@@ -57,7 +57,7 @@ def _own(
     place = params.data.on_disk[name]
     root = Path(params.data.root)
     split = str(root / place.split) if place.split else None
-    folder = root / place.images
+    folder = on_disk.image_folder(name, params)
     report = DatasetReport(name, name, "own", needed, found=folder.is_dir(), folder=str(folder))
     try:
         with _warnings() as notes:
@@ -123,7 +123,7 @@ def _split_of(report: DatasetReport, published: Published, place: Place) -> Data
         return report  # the reader says it
     content = split_file.content_hash(entries)
     paths = [entry[0] for part in SPLITS for entry in entries[part]]
-    outside = Files.of(path for path in paths if _leaves(path, place))
+    outside = Files.of(path for path in paths if split_file.leaves(path))
     report = replace(report, content=content, outside=outside)
     if outside.count:
         what = f"{place.split} names {outside.count} images outside of {place.images}: {outside}"
@@ -137,14 +137,6 @@ def _split_of(report: DatasetReport, published: Published, place: Place) -> Data
         )
         report = _with(report, Problem(report.name, what, fix))
     return report
-
-
-def _leaves(path: str, place: Place) -> bool:
-    try:
-        split_file.inside(place.images, path, place.images)
-    except DpcError:
-        return True
-    return False
 
 
 def _read(

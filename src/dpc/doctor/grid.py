@@ -20,8 +20,8 @@ from dpc.stages.activations import FORWARD_BACKWARD, image_tower
 from dpc.stages.cells import Method, draws_of, methods
 from dpc.stages.estimate import SLOWDOWN, refuse
 from dpc.stages.machine import matmul_rate
+from dpc.stages.plan import ORDER
 
-STAGES = ("prepare", "features", "teacher", "tune", "finetune", "evaluate")
 NUMBER, LOGIT = 4, 2  # bytes of a feature's number, and of a logit's
 TIMED = 4  # images
 COPIES = 2  # the store keeps what the tree of results holds
@@ -60,7 +60,7 @@ class Grid:
     def report(self) -> GridReport:
         """All of it."""
         self._plan()
-        seconds = dict.fromkeys(STAGES, 0.0)
+        seconds = dict.fromkeys(ORDER, 0.0)
         for training in self._trainings:
             stage = {"budget": "tune", "two_step": "finetune"}.get(training.stage, training.stage)
             times = 1 if stage == "teacher" else self._draws

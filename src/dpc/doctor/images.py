@@ -9,15 +9,10 @@ from dpc.datasets.base import Listing
 from dpc.doctor.findings import Files
 
 
-def names(listing: Listing) -> list[str]:
-    """Every image once, in the order of the splits."""
-    return list(dict.fromkeys(name for items in listing.splits.values() for name, _ in items))
-
-
 def missing(listing: Listing) -> Files:
     """Those whose file is not there; folders are listed instead of asking for every file."""
     by_folder: defaultdict[str, list[str]] = defaultdict(list)
-    wanted = names(listing)
+    wanted = listing.images
     for name in wanted:
         by_folder[str(PurePosixPath(name).parent)].append(name)
     lacking = {
@@ -34,7 +29,7 @@ def undecodable(dataset: str, listing: Listing) -> tuple[int, dict[str, str]]:
     Raises:
         DpcError: an image cannot be read.
     """
-    wanted = names(listing)
+    wanted = listing.images
     hashes = content.hashes(listing.folder, wanted, dataset)
     return len(wanted), content.undecodable(listing.folder, wanted, hashes, dataset)
 

@@ -14,7 +14,7 @@ from dpc.params.backbones import traits
 from dpc.params.sections import Params
 from dpc.stages import estimate
 from dpc.stages.estimate import Plan
-from dpc.stages.finetune import stage_two_recipe
+from dpc.stages.finetune import batch_key, stage_two_recipe
 from dpc.stages.states import new_backbone, new_teacher
 from dpc.stages.tune import prolonged, stage_one_recipe
 
@@ -119,8 +119,7 @@ class Planner:
         params = self._params
         module, task = self._start(backbone, self._tuned)
         recipe = stage_two_recipe(params, backbone, stage == "two_step")
-        own = params.dpc.by_backbone.get(backbone, {})
-        place = f"dpc.by_backbone.{backbone}.batch" if "batch" in own else "dpc.batch"
+        place = batch_key(params, backbone)
         title = self._title(stage, backbone)
         plan = estimate.finetuning(title, task, module, self.images, recipe, place)
         return Training(stage, self._dataset, backbone, self._shots, plan)

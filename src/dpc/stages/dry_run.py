@@ -39,7 +39,7 @@ def plans(params: Params, jobs: list[Job]) -> Iterator[str]:
 def _plan(params: Params, job: Job) -> "Plan":
     from dpc.stages import estimate
     from dpc.stages.features import items_of
-    from dpc.stages.finetune import stage_two_recipe
+    from dpc.stages.finetune import batch_key, stage_two_recipe
     from dpc.stages.tune import prolonged, stage_one_recipe, start
 
     name, seed = job.cell["backbone"], job.cell["seed"]
@@ -53,8 +53,7 @@ def _plan(params: Params, job: Job) -> "Plan":
     title = job.title.removesuffix(f" seed {seed}")
     if two:
         recipe = stage_two_recipe(params, name, job.stage == "two_step")
-        own = params.dpc.by_backbone.get(name, {})
-        place = f"dpc.by_backbone.{name}.batch" if "batch" in own else "dpc.batch"
+        place = batch_key(params, name)
         return estimate.finetuning(title, task, module, images, recipe, place)
     first = stage_one_recipe(params.backbones[name], params.optimizer)
     if job.stage == "budget":

@@ -126,6 +126,12 @@ def parallel(
     return Artifact(arrays(found.state_dict()), results)
 
 
+def batch_key(params: Params, backbone: str) -> str:
+    """The parameter that sets the batch of a backbone's stage two, in full."""
+    own = params.dpc.by_backbone.get(backbone, {})
+    return f"dpc.by_backbone.{backbone}.batch" if "batch" in own else "dpc.batch"
+
+
 def pool_parts(params: Params, backbone: str, two_step: bool) -> tuple[str, ...]:
     """Prefix of the tensors that negatives are drawn from, where those are not the shots."""
     dpc = params.stage_two(backbone)
