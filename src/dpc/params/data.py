@@ -55,9 +55,22 @@ class Run:
         unique=True,
         source=SOURCE_COOP,
     )
+    together: int = param(
+        1,
+        "Seeds of a cell that are trained in one forward pass; quicker on a GPU. Part of the "
+        "result, since sums depend on it.",
+        ge=1,
+    )
     threads: int = param(
         1, "CPU threads of a stage; part of the result, since sums depend on it.", ge=1
     )
+    workers: int | None = param(
+        None,
+        "Processes that decode images beside the one that computes; null: up to 8 for a GPU, none "
+        "for the CPU.",
+        ge=0,
+    )
+    gpu_share: int = param(1, "Processes that may compute on one GPU at a time.", ge=1)
 
 
 @dataclass(frozen=True)
@@ -94,6 +107,14 @@ class Departure:
     datasets: list[str] = param(list, "Datasets; empty: all.", unique=True, optional=True)
     shots: list[int] = param(list, "Numbers of shots; empty: all.", unique=True, optional=True)
     settings: dict[str, Any] = param(dict, "Its keys, as in its block.")
+
+
+@dataclass(frozen=True)
+class Imported:
+    """Prompts of a backbone that were tuned elsewhere: files of `dpc import`."""
+
+    tuned: str = param("", "File of P; {dataset}, {shots} and {seed} are put in.")
+    parallel: str = param("", "File of P'; nothing: stage two makes it.", optional=True)
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from dpc.params.backbones import (
 )
 from dpc.params.check import problems
 from dpc.params.contradictions import contradictions, unknown_dataset
-from dpc.params.data import Data, Departure, OnDisk, Run, View
+from dpc.params.data import Data, Departure, Imported, OnDisk, Run, View
 from dpc.params.overrides import compose
 from dpc.params.schema import Description, defaults, params_description, partial
 from dpc.params.sections import (
@@ -141,8 +141,11 @@ def as_dict(params: Params) -> dict[str, Any]:
 
 
 def without_places(params: Params) -> dict[str, Any]:
-    """The parameters as the page shows them: without where data lie, which changes no number."""
+    """The parameters as the page shows them: without where data lie and how many processes share
+    the work, which changes no number."""
     values = as_dict(params)
+    for key in ("workers", "gpu_share"):
+        del values["run"][key]
     data = values["data"]
     for key in ("root", "places"):
         del data[key]
@@ -181,6 +184,7 @@ def _typed(values: Mapping[str, Any], description: Description) -> Params:
         exceptions={
             name: _departure(block, description) for name, block in values["exceptions"].items()
         },
+        imported={name: Imported(**block) for name, block in values["imported"].items()},
     )
 
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from dpc.params.data import Data, Departure, Run
+from dpc.params.data import Data, Departure, Imported, Run
 from dpc.params.fields import SOURCE_DPC, param
 from dpc.params.protocols import HALVED, PROTOCOLS
 
@@ -186,6 +186,11 @@ class Params:
         "Keys of a backbone's block that differ for some datasets or shots, by a name of your own; "
         "of two that apply, the later wins: "
         "{short: {backbone: coop, shots: [1], settings: {epochs: 50}}}.",
+    )
+    imported: dict[str, Imported] = param(
+        dict,
+        "Prompts tuned elsewhere that take the place of a stage, by backbone (see `dpc import`): "
+        "{coop: {tuned: 'imported/coop/{dataset}-shots{shots}-seed{seed}.safetensors'}}.",
     )
 
     @property
