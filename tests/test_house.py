@@ -19,6 +19,7 @@ ROOMS = [
     "collaboration",
     "evaluation",
     "report",
+    "exchange",
     "stages",
     "doctor",
 ]

@@ -1,0 +1,1 @@
+"""Prompts from elsewhere, and prompts for elsewhere: files of other programs."""
