@@ -16,7 +16,8 @@ from dpc.backbones.tuning import tune
 from dpc.backbones.zero_shot import ZeroShot
 from dpc.clip.model import similarity
 from dpc.clip.views import Views
-from dpc.collaboration.finetune import DRAW_STREAM, finetune
+from dpc.collaboration.extended import DRAW_STREAM
+from dpc.collaboration.finetune import finetune
 from dpc.collaboration.negatives import Pool, extend, hard_negatives, rank
 from dpc.collaboration.recipe import Finetuning
 from dpc.errors import DpcError

@@ -30,6 +30,7 @@ class Bank:
 
     def __init__(self, images, teacher, labels):
         self.images, self.teacher, self.labels = images, teacher, labels
+        self.count = images.shape[1]
 
     def views(self, indices, view):
         place = view % self.images.shape[1]

@@ -134,7 +134,7 @@ def test_stage_two_is_the_released_run(student, tuned, task):
     labels = GOLDEN["ext.labels"].sort().values
 
     class Bank:
-        labels = torch.arange(len(GOLDEN["ext.labels"]))
+        labels, count = torch.arange(len(GOLDEN["ext.labels"])), 1
 
         def views(self, indices, view):
             order = GOLDEN["ext.labels"].argsort()

@@ -38,7 +38,7 @@ class Pictures:
     """A bank of random pixels and features, of which a backbone takes what it needs."""
 
     def __init__(self, labels: list[int], generator: torch.Generator):
-        count = len(labels)
+        self.count, count = 1, len(labels)
         self.labels = torch.tensor(labels)
         self.all = Views(
             torch.randn(count, WIDTH, generator=generator),

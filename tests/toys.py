@@ -60,6 +60,7 @@ class ImageBank:
 
     def __init__(self, features: Tensor, images: Tensor, labels: Tensor):
         self.features, self.images, self.labels = features, images, labels
+        self.count = images.shape[1]
 
     def views(self, indices: Tensor, view: int) -> Views:
         place = view % self.images.shape[1]

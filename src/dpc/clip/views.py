@@ -25,6 +25,10 @@ class Bank(Protocol):
     def labels(self) -> Tensor:
         """(N,) int64 classes, 0..C-1 within the task."""
 
+    @property
+    def count(self) -> int:
+        """V, the number of views of an image."""
+
     def views(self, indices: Tensor, view: int) -> Views:
         """View number ``view`` (modulo the views there are) of the images ``indices`` (B,)."""
 
@@ -47,6 +51,10 @@ class FrozenBank:
         self.features = features
         self.labels = labels.to(torch.long)
         self.teacher = teacher
+
+    @property
+    def count(self) -> int:
+        return self.features.shape[1]
 
     def views(self, indices: Tensor, view: int) -> Views:
         view %= self.features.shape[1]

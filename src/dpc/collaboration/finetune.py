@@ -2,32 +2,24 @@
 
 import copy
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from dpc.backbones.base import Backbone, Task
-from dpc.backbones.tuning import History, Progress, averaging, recorder, restore
-from dpc.clip.model import logits, similarity
-from dpc.clip.views import Bank, Views, join
+from dpc.backbones.fitting import History, Lesson, Progress, fit
+from dpc.clip.model import logits
+from dpc.clip.views import Bank, Views
+from dpc.collaboration.extended import Sampler
 from dpc.collaboration.loss import contrastive_loss
-from dpc.collaboration.negatives import Pool, extend, hard_negatives, rank
 from dpc.collaboration.parametrization import parametrize_parallel, restore_parallel
 from dpc.collaboration.recipe import OBJECTIVES, Finetuning
 from dpc.errors import DpcError
-from dpc.training import (
-    epoch_generator,
-    sgd,
-    shuffled_batches,
-    steps_an_epoch,
-    train,
-    warmup_cosine,
-)
+from dpc.training import steps_an_epoch
 
-# Draws of negatives must not repeat the stream that shuffles the images of the same epoch.
-DRAW_STREAM = 0x5DEECE66D
 PAIRS = "pairs"
 
 
@@ -36,7 +28,7 @@ class Statistics:
     """What stage two saw.
 
     Attributes:
-        history: mean of each named loss in each epoch, and "pairs", the mean size of a batch.
+        history: mean of each named loss in each epoch.
         steps: optimizer steps.
         images_seen: images in all batches, negatives counted.
         pairs_per_step: mean size of the extended batch; None without hard negatives.
@@ -46,6 +38,24 @@ class Statistics:
     steps: int
     images_seen: int
     pairs_per_step: float | None
+
+
+class Pair(NamedTuple):
+    """One training of stage two.
+
+    Attributes:
+        task: the base classes.
+        tuned: the result of stage one; left as it is, to the bit.
+        bank: training images.
+        seed: decides the order of images and the draws of negatives, epoch by epoch.
+        pool: images that negatives are drawn from; None: the bank.
+    """
+
+    task: Task
+    tuned: Backbone
+    bank: Bank
+    seed: int
+    pool: Bank | None = None
 
 
 def finetune(
@@ -58,16 +68,25 @@ def finetune(
     resume: Progress | None = None,
     pool: Bank | None = None,
 ) -> tuple[Backbone, Statistics]:
-    """The parallel prompt: a copy of ``tuned``, trained; ``tuned`` is left as it is, to the bit.
+    """The parallel prompt: a copy of ``tuned``, trained; :func:`finetune_together` of one."""
+    pairs = [Pair(task, tuned, bank, seed, pool)]
+    return finetune_together(pairs, recipe, on_epoch, resume)[0]
+
+
+def finetune_together(
+    pairs: Sequence[Pair],
+    recipe: Finetuning,
+    on_epoch: Callable[[Progress], None] | None = None,
+    resume: Progress | None = None,
+) -> list[tuple[Backbone, Statistics]]:
+    """The parallel prompts of several tuned ones of a kind, by one forward pass a step.
+
+    An epoch's view of every image is its number, modulo the views there are.
 
     Args:
-        task: the base classes.
-        tuned: the result of stage one.
-        bank: training images; an epoch's view is its number, modulo the views.
+        pairs: of different seeds, with equally many images.
         recipe: how to train.
-        seed: decides the order of images and the draws of negatives, epoch by epoch.
-        on_epoch, resume: as in ``dpc.backbones.tuning.tune``.
-        pool: images that negatives are drawn from; None: the bank.
+        on_epoch, resume: as in ``dpc.backbones.fitting.fit``.
 
     Raises:
         DpcError: a recipe that cannot be used, or a class without an image in the pool.
@@ -76,119 +95,52 @@ def finetune(
         raise DpcError(
             f"dpc.objective is {recipe.objective!r}: allowed are {', '.join(OBJECTIVES)}"
         )
-    parallel = _copy_of(tuned, recipe.couplings == "trained").to(task.clip.device)
-    parametrize_parallel(
-        parallel, tuned.parallel_parameters(), recipe.parametrization, recipe.weight
-    )
-    sampler = _Sampler(task, tuned, bank, bank if pool is None else pool, recipe, seed)
-    learned = [value for value in parallel.parameters() if value.requires_grad]
-    optimizer = sgd(learned, recipe.momentum, recipe.weight_decay)
-    history = restore(resume, parallel, optimizer)
-    average = averaging(recipe.average, recipe.epochs, resume)
-    record = recorder(history, parallel, optimizer, on_epoch, average)
-
-    def on_epoch_end(epoch: int, losses: dict[str, float]) -> None:
-        record(epoch, {**losses, PAIRS: sampler.pairs / sampler.steps})
-
-    pins = _pin_batch_norm(parallel) if recipe.couplings == "frozen" else []
-    train(
-        parallel,
-        sampler.extended if recipe.objective == "contrastive" else sampler.plain,
-        _objective(task, parallel, recipe),
-        optimizer,
-        warmup_cosine(recipe.lr, recipe.epochs, recipe.warmup_lr),
-        on_epoch_end,
-        start=0 if resume is None else resume.epoch,
-    )
+    copies = [_start(pair, recipe) for pair in pairs]
+    lessons = [_lesson(*each, recipe) for each in zip(pairs, copies, strict=True)]
+    frozen = copies if recipe.couplings == "frozen" else []
+    pins = [pin for parallel in frozen for pin in _pin_batch_norm(parallel)]
+    histories = fit(lessons, recipe, on_epoch, resume)
     for pin in pins:
         pin.remove()
-    if average is not None:
-        average.replace(parallel)
+    return [
+        (_finished(parallel, pair.tuned, recipe), _statistics(history, pair.bank, recipe))
+        for pair, parallel, history in zip(pairs, copies, histories, strict=True)
+    ]
+
+
+def _start(pair: Pair, recipe: Finetuning) -> Backbone:
+    """The parallel prompt before training, stored as the optimizer is to step on it."""
+    parallel = _copy_of(pair.tuned, recipe.couplings == "trained").to(pair.task.clip.device)
+    names = pair.tuned.parallel_parameters()
+    parametrize_parallel(parallel, names, recipe.parametrization, recipe.weight)
+    return parallel
+
+
+def _lesson(pair: Pair, parallel: Backbone, recipe: Finetuning) -> Lesson:
+    task, tuned, bank, seed, pool = pair
+    sampler = Sampler(task, tuned, bank, bank if pool is None else pool, recipe, seed)
+    return Lesson(
+        f"seed{seed}",
+        task,
+        parallel,
+        sampler.extended if recipe.objective == "contrastive" else sampler.plain,
+        _objective(parallel, recipe),
+        lambda: {PAIRS: sampler.pairs / sampler.steps},
+    )
+
+
+def _finished(parallel: Backbone, tuned: Backbone, recipe: Finetuning) -> Backbone:
     restore_parallel(parallel)
     _carry_along(parallel, tuned, recipe.couplings == "trained")
-    return parallel.eval().requires_grad_(False), _statistics(history, bank, recipe)
-
-
-class _Sampler:
-    """The batches of an epoch, and the size of those of the last epoch."""
-
-    def __init__(
-        self, task: Task, tuned: Backbone, bank: Bank, pool: Bank, recipe: Finetuning, seed: int
-    ):
-        self.task, self.bank, self.pool_bank = task, bank, pool
-        self.device = task.clip.device
-        # In eval mode, and a copy: mining must not move the statistics of a BatchNorm in P.
-        self.tuned = copy.deepcopy(tuned).to(self.device).eval()
-        self.recipe, self.seed = recipe, seed
-        self._check_pool(pool.labels)
-        self.pool = Pool(pool.labels)
-        self.indices = shuffled_batches(len(bank.labels), recipe.batch, seed)
-        self.pairs = self.steps = 0
-        if recipe.objective == "contrastive":
-            with torch.no_grad():  # P never changes: its text features are needed once
-                self.guide = self.tuned.text_features(task)  # (C, d)
-
-    def _check_pool(self, labels: Tensor) -> None:
-        counts = labels.cpu().bincount(minlength=len(self.task.classnames)).tolist()
-        for name, count in zip(self.task.classnames, counts, strict=False):
-            if count == 0 and self.recipe.objective == "contrastive":
-                raise DpcError(
-                    f"class {name!r} has no training image, so that it cannot be a hard negative; "
-                    "take dpc.objective cross_entropy, or give the class images"
-                )
-
-    def plain(self, epoch: int) -> Iterator[tuple[Views, Tensor]]:
-        """Images alone, B at a time."""
-        self.pairs = self.steps = 0
-        for index in self.indices(epoch):
-            self._count(len(index))
-            labels = self.bank.labels[index].to(self.device)
-            yield self.bank.views(index, epoch).to(self.device), labels
-
-    def extended(self, epoch: int) -> Iterator[tuple[Views, Tensor]]:
-        """Images and their hard negatives; all of them show the epoch's view."""
-        self.pairs = self.steps = 0
-        generator = epoch_generator(self.seed ^ DRAW_STREAM, epoch)
-        labels = self.bank.labels.cpu()
-        ready = None
-        if not self.tuned.needs_images:  # one pass ranks the negatives of all images
-            everything = self.bank.views(torch.arange(len(labels)), epoch).to(self.device)
-            ready = self._rank(everything, labels)
-        for index in self.indices(epoch):
-            batch = self.bank.views(index, epoch).to(self.device)
-            ranking = self._rank(batch, labels[index]) if ready is None else ready[index]
-            negatives = hard_negatives(ranking, labels[index], self.recipe.k, self.recipe.refill)
-            rows = extend(labels[index], negatives)
-            drawn = self.pool.draw(rows.labels[~rows.own], generator)
-            self._count(len(rows.labels))
-            negative = self.pool_bank.views(drawn, epoch).to(self.device)
-            yield _placed(batch, negative, rows.own), rows.labels.to(self.device)
-
-    @torch.no_grad()
-    def _rank(self, views: Views, labels: Tensor) -> Tensor:
-        features = self.tuned.image_features(self.task.clip, views)
-        ranking = rank(similarity(features, self.guide), labels).cpu()
-        return ranking if self.recipe.refill else ranking[:, : self.recipe.k - 1]
-
-    def _count(self, pairs: int) -> None:
-        self.pairs += pairs
-        self.steps += 1
-
-
-def _placed(batch: Views, negatives: Views, own: Tensor) -> Views:
-    """Rows of the batch and of the pool, in the order of the extended batch; ``own`` (n,) says
-    which are the batch's."""
-    place = torch.where(own, own.cumsum(0) - 1, own.sum() + (~own).cumsum(0) - 1)
-    device = next(part.device for part in batch if part is not None)
-    return join(batch, negatives, place.to(device))
+    return parallel.eval().requires_grad_(False)
 
 
 def _objective(
-    task: Task, parallel: Backbone, recipe: Finetuning
-) -> Callable[[Views, Tensor], dict[str, Tensor]]:
+    parallel: Backbone, recipe: Finetuning
+) -> Callable[[Task, Views, Tensor], Mapping[str, Tensor]]:
     loss = _contrastive if recipe.objective == "contrastive" else _cross_entropy
     keep = parallel.kept_losses if recipe.keep_losses is None else recipe.keep_losses
-    return lambda views, labels: loss(
+    return lambda task, views, labels: loss(
         task, parallel, views, labels, keep, recipe.regularize == "all"
     )
 

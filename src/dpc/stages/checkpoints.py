@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from dpc import artifacts
 from dpc.artifacts import Artifact
-from dpc.backbones.tuning import Progress
+from dpc.backbones.fitting import Progress
 from dpc.errors import DpcError
 from dpc.files import write_atomically
 from dpc.progress import Meter

@@ -107,6 +107,10 @@ class PixelBank:
         self._frozen, self._teacher = frozen, teacher
         self._rendered: dict[tuple[int, int], np.ndarray] = {}
 
+    @property
+    def count(self) -> int:
+        return self._pictures.count
+
     def views(self, indices: Tensor, view: int) -> Views:
         view %= self._pictures.count
         return Views(

@@ -1,0 +1,114 @@
+"""One forward pass for several callers, each of which believes that it asks CLIP alone.
+
+Trainings that share nothing but a frozen CLIP take their steps side by side. Each runs in a thread
+of its own and is handed a CLIP whose encoders wait until all others ask as well; then the sentences
+or images of all are encoded together, and each gets its own rows. Nothing of a training knows that
+it is not alone, and the order of the work does not depend on which thread is quicker.
+"""
+
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple, TypeVar
+
+from torch import Tensor
+
+from dpc.clip.model import Clip
+
+T = TypeVar("T")
+
+
+class Question(NamedTuple):
+    """What one caller asks to be encoded."""
+
+    texts: bool  # else images
+    rows: Tensor  # (C, L) ids, or (B, 3, H, W) pixels
+    prompts: Sequence[Tensor]
+
+
+def gathered(clips: Sequence[Clip], calls: Sequence[Callable[[Clip], T]]) -> list[T]:
+    """The results of ``calls``, each made with its own of ``clips``, which are one and the same.
+
+    Raises:
+        ValueError: the CLIPs differ.
+        Whatever the first of the calls raises that fails; the others are given up.
+    """
+    if any(clip.model is not clips[0].model for clip in clips):
+        raise ValueError("callers that are answered together share one CLIP")
+    desk = _Desk(clips[0], len(calls))
+
+    def visit(place: int) -> T:
+        try:
+            return calls[place](_Guest(clips[place], desk, place))
+        finally:
+            desk.leave()
+
+    with ThreadPoolExecutor(len(calls)) as pool:
+        visits = [pool.submit(visit, place) for place in range(len(calls))]
+    problems = [problem for one in visits if (problem := one.exception()) is not None]
+    for problem in sorted(problems, key=lambda one: isinstance(one, _GivenUpError)):
+        raise problem
+    return [one.result() for one in visits]
+
+
+class _GivenUpError(RuntimeError):
+    """Another caller failed."""
+
+
+class _Desk:
+    """Collects one question of every caller that is still there, then answers them all."""
+
+    def __init__(self, clip: Clip, callers: int):
+        self._clip, self._present = clip, callers
+        self._changed = threading.Condition()
+        self._asked: dict[int, Question] = {}
+        self._answers: dict[int, Tensor] = {}
+        self._failed = False
+
+    def ask(self, place: int, question: Question) -> Tensor:
+        with self._changed:
+            self._asked[place] = question
+            self._answer_if_complete()
+            self._changed.wait_for(lambda: place in self._answers or self._failed)
+            if place not in self._answers:
+                raise _GivenUpError
+            return self._answers.pop(place)
+
+    def leave(self) -> None:
+        """One caller fewer: the others wait no longer for it."""
+        with self._changed:
+            self._present -= 1
+            self._answer_if_complete()
+
+    def _answer_if_complete(self) -> None:
+        if len(self._asked) < self._present or not self._asked:
+            return
+        asked, self._asked = self._asked, {}
+        self._failed = True  # until all is encoded
+        try:
+            for texts in (True, False):
+                chosen = {p: q for p, q in sorted(asked.items()) if q.texts is texts}
+                found = [_encode(self._clip, question) for question in chosen.values()]
+                self._answers |= dict(zip(chosen, found, strict=True))
+            self._failed = False
+        finally:
+            self._changed.notify_all()
+
+
+def _encode(clip: Clip, question: Question) -> Tensor:
+    encode = clip.encode_text if question.texts else clip.encode_image
+    return encode(question.rows, question.prompts)
+
+
+class _Guest(Clip):
+    """The CLIP that a caller is handed: all as it is, but encoders that wait for the others."""
+
+    def __init__(self, clip: Clip, desk: _Desk, place: int):
+        self.__dict__.update(vars(clip))
+        self._desk, self._place = desk, place
+
+    def encode_text(self, tokens: Tensor, prompts: Sequence[Tensor] = ()) -> Tensor:
+        return self._desk.ask(self._place, Question(True, tokens, prompts))
+
+    def encode_image(self, images: Tensor, prompts: Sequence[Tensor] = ()) -> Tensor:
+        return self._desk.ask(self._place, Question(False, images, prompts))
