@@ -29,6 +29,8 @@ class Models:
         inputs: the artefacts of the row: test features, validation shots, teacher.
         template: the sentence of the classes.
         params: for the teacher.
+
+    Attributes:
         pictures: where pixels come from, if P changes image features.
     """
 
@@ -40,11 +42,10 @@ class Models:
         inputs: Mapping[str, Artifact],
         template: str,
         params: Params,
-        pictures: Pictures | None,
     ):
-        self._clip, self._tuned, self._parallel = clip, tuned, parallel
-        self._inputs, self._template = inputs, template
-        self._params, self._pictures = params, pictures
+        self.clip, self.tuned, self.parallel = clip, tuned, parallel
+        self.pictures: Pictures | None = None
+        self._inputs, self._template, self._params = inputs, template, params
         # the mix and its text features: validation shots ask for those of the tuned classes again
         self._known: dict[tuple[float, range], tuple[Backbone, Tensor]] = {}
 
@@ -67,12 +68,12 @@ class Models:
         chosen = rows if rows is not None else torch.arange(len(source.tensors[f"{images}.labels"]))
         if len(chosen) == 0:  # a dataset without validation images
             return dict.fromkeys(weights, torch.zeros(0, len(classes)))
-        known = {weight: self._mix(weight, classes) for weight in dict.fromkeys(weights)}
+        known = {weight: self.mix(weight, classes) for weight in dict.fromkeys(weights)}
         mixes = {weight: backbone for weight, (backbone, _) in known.items()}
         features = self._image_features(source, images, chosen, mixes)
         found = {}
         for weight, (_, texts) in known.items():
-            scores = logits(self._clip.logit_scale, features[weight].to(texts.device), texts)
+            scores = logits(self.clip.logit_scale, features[weight].to(texts.device), texts)
             found[weight] = scores.cpu()
         return found
 
@@ -81,11 +82,12 @@ class Models:
         source = self._inputs["shots" if images == "val" else "test"]
         return tensors(source, f"{images}.")["labels"]
 
-    def _mix(self, weight: float, classes: range) -> tuple[Backbone, Tensor]:
+    def mix(self, weight: float, classes: range) -> tuple[Backbone, Tensor]:
+        """The mix with a share of P', and its text features (C, d) of some classes."""
         if (weight, classes) not in self._known:
-            backbone = self._tuned
-            if self._parallel is not None:
-                backbone = mixed_backbone(self._tuned, self._parallel, weight)
+            backbone = self.tuned
+            if self.parallel is not None:
+                backbone = mixed_backbone(self.tuned, self.parallel, weight)
             self._known[weight, classes] = backbone, self._text_features(backbone, classes)
         return self._known[weight, classes]
 
@@ -93,32 +95,29 @@ class Models:
         part = slice(classes.start, classes.stop)
         names = self._inputs["test"].results["classnames"][part]
         teacher = teacher_of(self._params, self._inputs.get("teacher"), part)
-        task = make_task(self._clip, backbone, names, self._template, teacher)
+        task = make_task(self.clip, backbone, names, self._template, teacher)
         return backbone.text_features(task)
 
     def _image_features(
         self, source: Artifact, images: str, rows: Tensor, mixes: Mapping[float, Backbone]
     ) -> dict[float, Tensor]:
         """(N, d) of every mix on the CPU; a batch is decoded once for all of them."""
-        if self._pictures is None:
+        if self.pictures is None:
             frozen = tensors(source, f"{images}.")["features"][rows]
-            given = Views(frozen.to(self._clip.device))
-            return {w: mix.image_features(self._clip, given).cpu() for w, mix in mixes.items()}
+            given = Views(frozen.to(self.clip.device))
+            return {w: mix.image_features(self.clip, given).cpu() for w, mix in mixes.items()}
         items = items_of(source, images)
         chosen = [items[row] for row in rows.tolist()]
         found: dict[float, list[Tensor]] = {weight: [] for weight in mixes}
-        for pixels in batches(map(self._pictures.plain, chosen)):
-            views = Views(images=pixels.to(self._clip.device))
+        for pixels in batches(map(self.pictures.plain, chosen)):
+            views = Views(images=pixels.to(self.clip.device))
             for weight, mix in mixes.items():
-                found[weight].append(mix.image_features(self._clip, views).cpu())
+                found[weight].append(mix.image_features(self.clip, views).cpu())
         return {weight: torch.cat(parts) for weight, parts in found.items()}
 
 
-@contextmanager
-def models(
-    params: Params, layout: Layout, dataset: str, method: Method, inputs: Mapping[str, Artifact]
-) -> Iterator[Models]:
-    """The models of one row; closes the images at the end."""
+def without_images(params: Params, method: Method, inputs: Mapping[str, Artifact]) -> Models:
+    """The models of one row as text sees them: no image is opened."""
     clip, name = clip_for(params), method.backbone
     teacher = teacher_of(params, inputs.get("teacher"), slice(None))
     parallel = None
@@ -130,8 +129,16 @@ def models(
         parallel = saved_backbone(params, name, clip, inputs["parallel"], teacher).eval()
     own = inputs["test"].results["template"] if method.seedless else None
     template = own or params.backbones["zero_shot"]["template"]
+    return Models(clip, tuned, parallel, inputs, template, params)
+
+
+@contextmanager
+def models(
+    params: Params, layout: Layout, dataset: str, method: Method, inputs: Mapping[str, Artifact]
+) -> Iterator[Models]:
+    """The models of one row; closes the images at the end."""
+    found = without_images(params, method, inputs)
     with ExitStack() as stack:
-        pictures = None
-        if tuned.needs_images:
-            pictures = stack.enter_context(Pictures(params, layout, dataset, clip))
-        yield Models(clip, tuned, parallel, inputs, template, params, pictures)
+        if found.tuned.needs_images:
+            found.pictures = stack.enter_context(Pictures(params, layout, dataset, found.clip))
+        yield found
