@@ -62,22 +62,25 @@ def run_stage(options: argparse.Namespace) -> None:
 
 
 def _beside_each_other(asked: int | None, params: "Params") -> int:
-    """Cells at a time; None fills the processor.
+    """Cells at a time; None fills the processor, or the GPUs.
 
     Raises:
-        DpcError: several for one GPU, whose driver does not survive a fork.
+        DpcError: more than the GPUs of this machine may hold.
     """
-    from dpc.devices import device_kind
+    from dpc.devices import device_kind, visible_gpus
     from dpc.stages.side_by_side import processors
 
+    run = params.run
     if device_kind(params.clip.device) == "cpu":
-        return asked or max(1, processors() // params.run.threads)
-    if asked is not None and asked > 1:
+        return asked or max(1, processors() // run.threads)
+    found = len(visible_gpus())
+    most = max(1, found * run.gpu_share)
+    if asked is not None and asked > most:
         raise DpcError(
-            f"--jobs {asked} is for the CPU: a GPU belongs to one cell at a time; run several "
-            "commands, or Snakemake"
+            f"--jobs {asked}: {found} GPUs with run.gpu_share={run.gpu_share} hold at most {most} "
+            "cells at a time; write --jobs auto, or raise run.gpu_share"
         )
-    return 1
+    return asked or most
 
 
 def _groups(wanted: "Sequence[Job]") -> "list[list[Job]]":

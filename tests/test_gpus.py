@@ -1,0 +1,194 @@
+"""GPUs are handed out by locks: made-up names, real processes, real kills."""
+
+import ctypes
+import multiprocessing
+import os
+import signal
+import time
+from types import SimpleNamespace
+
+import pytest
+
+from dpc import devices, gpus
+from dpc.commands import _beside_each_other
+from dpc.errors import DpcError
+from dpc.files import write_atomically
+from dpc.params.load import checked, preset
+from dpc.progress import LOG
+
+FORK = multiprocessing.get_context("fork")
+TWO = ("0a", "1b")
+HOLD = 0.03  # seconds
+
+
+@pytest.fixture(autouse=True)
+def locks(tmp_path, monkeypatch):
+    monkeypatch.setenv("DPC_GPU_LOCKS", str(tmp_path / "locks"))
+    monkeypatch.setattr(gpus, "POLL", 0.005)
+    return tmp_path / "locks"
+
+
+def started(work, *arguments):
+    process = FORK.Process(target=work, args=arguments)
+    process.start()
+    return process
+
+
+def waited_for(condition):
+    end = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.002)
+
+
+def compute(names, share, folder, number, begin):
+    """Claim, and see who else is there: each process has a file on its GPU while it computes."""
+    begin.wait()
+    index = gpus.claim(names, share, f"job {number}")
+    place = folder / str(index)
+    place.mkdir(exist_ok=True)
+    (place / str(number)).touch()
+    together = len(list(place.iterdir()))
+    time.sleep(HOLD)
+    together = max(together, len(list(place.iterdir())))
+    (folder / f"done-{number}-{index}-{together}").touch()
+    (place / str(number)).unlink()
+
+
+@pytest.mark.parametrize("share", [1, 2])
+def test_six_processes_on_two_gpus(tmp_path, share):
+    begin = FORK.Barrier(6)
+    processes = [started(compute, TWO, share, tmp_path, number, begin) for number in range(6)]
+    for process in processes:
+        process.join()
+    ended = [path.name.split("-")[1:] for path in tmp_path.glob("done-*")]
+    assert sorted(number for number, _, _ in ended) == list("012345")
+    assert {index for _, index, _ in ended} == {"0", "1"}
+    assert max(int(together) for _, _, together in ended) == share
+
+
+def hold(ready, children):
+    """Claim, start ``children`` processes, write their ids and wait to be killed."""
+    gpus.claim(["0a"], 1, "dpc tune")
+    pids = []
+    for _ in range(children):
+        if (pid := os.fork()) == 0:
+            signal.pause()
+        pids.append(pid)
+    write_atomically(ready, " ".join(map(str, pids)).encode())
+    signal.pause()
+
+
+def test_a_killed_holder_gives_its_gpu_back(tmp_path):
+    """Even while a process that it started, to decode images, lives on."""
+    ready, next_one = tmp_path / "ready", tmp_path / "next"
+    holder = started(hold, ready, 1)
+    waited_for(ready.exists)
+    follower = started(hold, next_one, 0)
+    time.sleep(4 * gpus.POLL)
+    assert not next_one.exists()
+    holder.kill()
+    waited_for(next_one.exists)
+    os.kill(int(ready.read_text()), signal.SIGKILL)
+    follower.kill()
+    for process in (holder, follower):
+        process.join()
+
+
+def test_who_waits_says_once_who_computes(tmp_path, locks, caplog, monkeypatch):
+    ready = tmp_path / "ready"
+    holder = started(hold, ready, 0)
+    waited_for(ready.exists)
+    left = iter([0, 0, holder.kill])
+    monkeypatch.setattr(gpus.time, "sleep", lambda _: (next(left, None) or (lambda: None))())
+    monkeypatch.setattr(LOG, "propagate", True)
+    with caplog.at_level("INFO", logger=LOG.name):
+        assert gpus.claim(["0a"], 1, "dpc evaluate") == 0
+    said = f"waiting for a GPU: 0a is in use by dpc tune (process {holder.pid})"
+    assert caplog.messages == [said]
+    assert gpus.claim(["0a"], 1, "again") == 0  # no second lock, no waiting for oneself
+    assert (locks / "0a.0").read_text() == f"dpc evaluate (process {os.getpid()})\n"
+    gpus._forget()
+    holder.join()
+
+
+def test_locks_are_for_everybody(locks):
+    before = os.umask(0o077)
+    try:
+        assert gpus.claim(TWO, 1, "mine") == 0
+    finally:
+        os.umask(before)
+        gpus._forget()
+    assert locks.stat().st_mode & 0o7777 == 0o1777
+    assert (locks / "0a.0").stat().st_mode & 0o7777 == 0o666
+
+
+def test_a_folder_that_cannot_be_used_is_one_line(tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    for place in (tmp_path / "file", tmp_path / "file" / "below"):
+        monkeypatch.setenv("DPC_GPU_LOCKS", str(place))
+        with pytest.raises(DpcError, match=r"file.* cannot be locked \(Not a dir.*DPC_GPU_LOCKS"):
+            gpus.claim(TWO, 1, "mine")
+
+
+class Driver:
+    """What the library of the driver answers."""
+
+    def __init__(self, count, broken=False):
+        self.count, self.broken = count, broken
+
+    def cuInit(self, flags):
+        return 999 if self.broken else 0
+
+    def cuDeviceGetCount(self, count):
+        count._obj.value = self.count
+        return 0
+
+    def cuDeviceGet(self, device, index):
+        device._obj.value = 10 + index
+        return 0
+
+    def cuDeviceGetUuid_v2(self, raw, device):
+        raw[0], raw[15] = device.value, 0xFF
+        return 0
+
+
+def test_the_driver_names_the_devices_that_a_process_may_use(monkeypatch):
+    monkeypatch.setattr(ctypes, "CDLL", lambda name: Driver(2))
+    first, second = devices._of_driver()
+    assert (first[:2], second[:2], len(first)) == ("0a", "0b", 36)
+    monkeypatch.setattr(ctypes, "CDLL", lambda name: Driver(2, broken=True))
+    assert devices._of_driver() == []
+
+
+@pytest.fixture()
+def asked(monkeypatch):
+    """A machine with a driver; the children that were started to ask it."""
+    commands = []
+
+    def run(command, **_):
+        commands.append(command)
+        return SimpleNamespace(stdout="0a\n1b\n")
+
+    monkeypatch.setattr(devices, "_has_driver", lambda: True)
+    monkeypatch.setattr(devices.subprocess, "run", run)
+    devices.visible_gpus.cache_clear()
+    yield commands
+    devices.visible_gpus.cache_clear()
+
+
+def test_a_child_asks_the_driver_once(asked, monkeypatch):
+    assert devices.device_kind("cpu") == "cpu" and not asked
+    assert devices.device_kind("auto") == "cuda"
+    assert devices.visible_gpus() == TWO
+    assert len(asked) == 1
+    devices.visible_gpus.cache_clear()
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    assert devices.device_kind("auto") == "cpu" and len(asked) == 1
+
+
+def test_as_many_cells_beside_each_other_as_gpus_hold(asked):
+    params = checked(preset("smoke", ["run.gpu_share=3"]), "smoke")
+    assert [_beside_each_other(jobs, params) for jobs in (None, 1, 6)] == [6, 1, 6]
+    with pytest.raises(DpcError, match=r"--jobs 7: 2 GPUs with run.gpu_share=3 hold at most 6"):
+        _beside_each_other(7, params)
