@@ -7,12 +7,12 @@ from typing import Any
 
 import torch
 from open_clip.constants import OPENAI_DATASET_MEAN, OPENAI_DATASET_STD
-from open_clip.tokenizer import SimpleTokenizer
 from safetensors.torch import load_file
 from torch import Tensor
 
 from dpc.clip.load import build_model
 from dpc.clip.model import Clip
+from dpc.clip.tokens import clip_tokenizer
 from dpc.clip.weights_io import fill, read_weights
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -68,7 +68,7 @@ def load_golden_clip(
     fill(model, read_weights(path), path)
     return Clip(
         model,
-        SimpleTokenizer(),
+        clip_tokenizer(),
         OPENAI_DATASET_MEAN,
         OPENAI_DATASET_STD,
         precision=precision,

@@ -54,9 +54,8 @@ def test_an_openai_archive_is_built_with_quick_gelu(
     holder.register_buffer("input_resolution", torch.tensor(32))
     torch.jit.save(torch.jit.script(holder), str(path))
     monkeypatch.setattr(loading, "openai_models", lambda _: ["golden"])
-    monkeypatch.setattr(
-        loading, "_named_config", lambda _: {**student_config(), "quick_gelu": False}
-    )
+    slow = {**student_config(), "quick_gelu": False}
+    monkeypatch.setattr(open_clip, "get_model_config", lambda _: {**slow})
     clip = load(spec_of(path, "golden"))
     assert type(clip.model.transformer.resblocks[0].mlp.gelu).__name__ == "QuickGELU"
     tokens = clip.tokenize(["a photo of a cat."])
@@ -127,9 +126,8 @@ def test_openai_weights_are_always_built_with_quick_gelu(model, monkeypatch):
         (ClipSpec("ViT-B-16", "nowhere.safetensors"), ["nowhere.safetensors", "no such file"]),
         (ClipSpec("ViT-B-16", "random:1", precision="fp61"), ["fp32, bf16"]),
         (ClipSpec("ViT-B-16", "random:1", device="gpu"), ["auto, cpu, cuda"]),
-        (ClipSpec("ViT-B-16-SigLIP", "webli"), ["CLIP's own tower"]),
-        (ClipSpec("coca_ViT-B-32", "laion2b_s13b_b90k"), ["CLIP's own tower"]),
-        (ClipSpec("xlm-roberta-base-ViT-B-32", "laion5b_s13b_b90k"), ["CLIP's own tower"]),
+        (ClipSpec("coca_ViT-B-32", "laion2b_s13b_b90k"), ["its text tower", "CoCa"]),
+        (ClipSpec("xlm-roberta-base-ViT-B-32", "laion5b_s13b_b90k"), ["xlm-roberta-base, a model"]),
     ],
 )
 def test_specs_that_cannot_be_loaded(spec, words):
@@ -234,12 +232,33 @@ def test_images_are_prepared_as_a_tag_says(monkeypatch):
     assert {name: getattr(clip, name) for name in asked} == asked
 
 
-@pytest.mark.parametrize(
-    ("model", "tag"), [("ViT-H-14-quickgelu", "dfn5b"), ("ViT-H-14-378-quickgelu", "dfn5b")]
-)
-def test_a_tag_of_squashed_images_is_refused_before_the_download(monkeypatch, model, tag):
+def test_a_tag_of_images_with_borders_is_refused_before_the_download(monkeypatch):
+    known = open_clip.get_pretrained_cfg
+    monkeypatch.setattr(
+        open_clip, "get_pretrained_cfg", lambda *pair: known(*pair) | {"resize_mode": "longest"}
+    )
     monkeypatch.setattr(open_clip, "create_model", lambda *_, **__: pytest.fail("downloads"))
-    refusal(lambda: load(ClipSpec(model, tag, device="cpu")), repr(tag), "'squash'", "'shortest'")
+    refusal(lambda: load(ClipSpec("ViT-B-16", "openai", device="cpu")), "'longest'", "'squash'")
+
+
+@pytest.mark.parametrize(
+    ("model", "mean", "interpolation", "mode"),
+    [
+        ("ViT-B-16", 0.48145466, "bicubic", "shortest"),
+        ("ViT-S-16", 0.48145466, "bicubic", "shortest"),  # no published weights
+        ("ViT-L-14", 0.48145466, "bicubic", "shortest"),  # one of many trained otherwise
+        ("ViT-H-14-378", 0.48145466, "bicubic", "squash"),
+        ("ViT-B-16-SigLIP", 0.5, "bicubic", "squash"),
+        ("ViT-L-14-CLIPA", 0.485, "bilinear", "squash"),
+        ("MobileCLIP-S1", 0.0, "bilinear", "shortest"),
+    ],
+)
+def test_weights_without_a_tag_are_prepared_as_their_architecture_is(
+    model, mean, interpolation, mode
+):
+    usual = loading._usual_preprocess(model)
+    assert usual["mean"][0] == mean
+    assert (usual["interpolation"], usual["resize_mode"]) == (interpolation, mode)
 
 
 def test_local_files_are_prepared_as_openai_does_or_as_their_json_says(tmp_path, monkeypatch):

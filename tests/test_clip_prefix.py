@@ -6,7 +6,6 @@ from functools import cache
 import pytest
 import torch
 from golden_data import FORWARD, load_student
-from open_clip.tokenizer import SimpleTokenizer
 from open_clip.transformer import ResidualAttentionBlock
 from slow_clip import slow_text
 from torch import nn
@@ -14,6 +13,7 @@ from torch import nn
 from dpc.clip.load import build_model
 from dpc.clip.model import Clip
 from dpc.clip.prefix import find_prefix, is_known
+from dpc.clip.tokens import clip_tokenizer
 
 WIDTH, HEADS, LAYERS, CONTEXT = 48, 4, 3, 20
 SETS = {
@@ -51,7 +51,7 @@ def small(shortcuts=True, custom_text=False, **text):
         noise = torch.randn(named[name].shape, generator=generator)
         gain = float(".ln_" in name and name.endswith("weight"))
         named[name].data = gain + 0.2 * noise
-    arguments = SimpleTokenizer(), (0, 0, 0), (1, 1, 1)
+    arguments = clip_tokenizer(), (0, 0, 0), (1, 1, 1)
     return Clip(model, *arguments, shortcuts=shortcuts)
 
 

@@ -3,11 +3,11 @@
 import pytest
 import torch
 from golden_data import FORWARD, load_student, student_config, tensors
-from open_clip.tokenizer import SimpleTokenizer
 from slow_clip import slow_image, slow_text
 
 from dpc.clip.load import build_model
 from dpc.clip.model import Clip
+from dpc.clip.tokens import clip_tokenizer
 from dpc.clip.towers import is_causal
 from dpc.errors import DpcError
 
@@ -94,7 +94,7 @@ def test_a_tower_without_causal_mask_reads_the_full_context(generator):
     config["text_cfg"] = {**config["text_cfg"], "no_causal_mask": True}
     torch.manual_seed(0)
     clip = Clip(
-        build_model({**config, "custom_text": True}), SimpleTokenizer(), (0, 0, 0), (1, 1, 1)
+        build_model({**config, "custom_text": True}), clip_tokenizer(), (0, 0, 0), (1, 1, 1)
     )
     tokens = clip.tokenize(SENTENCES)
     with torch.no_grad():
@@ -182,14 +182,14 @@ def test_a_text_that_is_too_long_names_itself(student):
 def test_image_prompts_need_a_vit_that_ends_in_its_class_token():
     config = student_config()
     config["vision_cfg"] = {**config["vision_cfg"], "pool_type": "avg"}
-    clip = Clip(build_model(config), SimpleTokenizer(), (0, 0, 0), (1, 1, 1))
+    clip = Clip(build_model(config), clip_tokenizer(), (0, 0, 0), (1, 1, 1))
     assert clip.encode_image(torch.zeros(2, 3, 32, 32)).shape == (2, 32)
     with pytest.raises(DpcError, match="image prompts need"):
         clip.encode_image(torch.zeros(2, 3, 32, 32), [torch.zeros(2, 128)])
 
 
-def test_a_text_tower_that_pools_elsewhere_is_refused():
+def test_a_text_tower_that_gives_all_tokens_is_refused():
     config = student_config()
-    config["text_cfg"] = {**config["text_cfg"], "pool_type": "last"}
-    with pytest.raises(DpcError, match="not from the EOT token"):
-        Clip(build_model(config), SimpleTokenizer(), (0, 0, 0), (1, 1, 1))
+    config["text_cfg"] = {**config["text_cfg"], "pool_type": "none"}
+    with pytest.raises(DpcError, match="no prompts go in"):
+        Clip(build_model(config), clip_tokenizer(), (0, 0, 0), (1, 1, 1))

@@ -103,6 +103,16 @@ def test_test_transform_against_the_released_one(index, size):
     assert np.abs(ours - TRANSFORMS[f"test{index}"]).max() < 1.01 / 255 / 0.26
 
 
+@pytest.mark.parametrize("mode", ["shortest", "squash"])
+@pytest.mark.parametrize("index", [1, 2, 3])
+def test_test_transform_against_open_clips(index, mode):
+    from open_clip.transform import image_transform
+
+    theirs = image_transform(48, False, *IMAGENET, resize_mode=mode)(golden_image(index))
+    ours = test_view(golden_image(index), InputFormat(48, *IMAGENET, resize_mode=mode))
+    assert np.abs(ours - theirs.numpy()).max() < 1.01 / 255 / 0.26
+
+
 @pytest.mark.parametrize("index", [2, 3])
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_train_transform_against_the_released_one_given_its_random_box(index, seed):

@@ -1,7 +1,6 @@
 """From a :class:`~dpc.clip.spec.ClipSpec` to a :class:`~dpc.clip.model.Clip`."""
 
 import contextlib
-import json
 import logging
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +13,7 @@ from open_clip.model import CLIP, CustomTextCLIP
 from open_clip.tokenizer import SimpleTokenizer
 from torch import nn
 
+from dpc.clip.anatomy import check_text, described, read_config
 from dpc.clip.model import Clip
 from dpc.clip.spec import (
     ClipSpec,
@@ -24,33 +24,49 @@ from dpc.clip.spec import (
     random_seed,
     weights_file,
 )
+from dpc.clip.tokens import (
+    Tokenizer,
+    clip_tokenizer,
+    folded_tokenizer,
+    hugging_face_tokenizer,
+)
 from dpc.clip.weights_io import fill, openai_models, read_weights
 from dpc.devices import device_kind
 from dpc.errors import DpcError
 
-OPENAI_PREPROCESS = {"mean": OPENAI_DATASET_MEAN, "std": OPENAI_DATASET_STD}
+OPENAI_PREPROCESS = {
+    "mean": OPENAI_DATASET_MEAN,
+    "std": OPENAI_DATASET_STD,
+    "interpolation": "bicubic",
+    "resize_mode": "shortest",
+}
 
 
 def load(spec: ClipSpec, shortcuts: bool = True) -> Clip:
     """The frozen CLIP that ``spec`` names, on its device.
 
-    Images are prepared as open_clip's table says of a tag, as the json beside it says of a local
-    model "icons", and for every other local file with OpenAI's mean and std, bicubic: what nearly
-    all CLIPs of these architectures were trained with.
+    Images are prepared as open_clip's table says of a tag, and as the json beside it says of a
+    local model "icons". Every other local file, and a model without trained weights, gets
+    OpenAI's mean and std, bicubic, what nearly all CLIPs were trained with; an architecture that
+    has no such weights (SigLIP, CLIPA, MobileCLIP) gets what its own were trained with.
 
     Raises:
         DpcError: a name that is not known, a pair of model and weights that does not fit, a
-            file that cannot be read, or a device that is not there.
+            file that cannot be read, a tokenizer that is not there, or such a device.
     """
     check_spec(spec)
+    config, preprocess = _configs(spec)
+    check_text(spec.model, described(config))
     device = resolve_device(spec.device)
-    model, config, preprocess = _build(spec)
+    tokenizer = _tokenizer(spec, config)
+    model, preprocess = _build(spec, config, preprocess)
     return Clip(
         model.to(device).float(),
-        tokenizer=_tokenizer(config),
+        tokenizer=tokenizer,
         mean=preprocess["mean"],
         std=preprocess["std"],
         interpolation=preprocess.get("interpolation", "bicubic"),
+        resize_mode=preprocess.get("resize_mode") or "shortest",
         precision=spec.precision,
         shortcuts=shortcuts,
     )
@@ -87,18 +103,18 @@ def build_model(model_cfg: dict[str, Any]) -> nn.Module:
     return CLIP(**config)
 
 
-def _build(spec: ClipSpec) -> tuple[nn.Module, dict[str, Any], dict[str, Any]]:
-    """The model with its weights, its ``model_cfg`` and its ``preprocess_cfg``."""
-    path, config_path, seed = weights_file(spec), config_file(spec), random_seed(spec)
-    if config_path is not None and path is not None:
-        config, preprocess = _read_config(config_path)
-        return _from_file(path, config), config, preprocess
-    config = _named_config(architecture(spec.model))
+def _build(
+    spec: ClipSpec, config: dict[str, Any], preprocess: dict[str, Any]
+) -> tuple[nn.Module, dict[str, Any]]:
+    """The model with its weights, and how its images are prepared: a tag says that itself."""
+    path, seed = weights_file(spec), random_seed(spec)
     if seed is not None:
         with _seeded(seed):
-            return build_model(config), config, OPENAI_PREPROCESS
+            return build_model(config), preprocess
     if path is None:
         return _from_tag(spec, config)
+    if config_file(spec) is not None:
+        return _from_file(path, config), preprocess
     openai = openai_models(path)
     if openai and spec.model not in openai:
         raise DpcError(f"{path} holds OpenAI's {openai[0]}: write clip.model: {openai[0]}")
@@ -106,7 +122,27 @@ def _build(spec: ClipSpec) -> tuple[nn.Module, dict[str, Any], dict[str, Any]]:
         config["quick_gelu"] = True  # OpenAI trained with it, whatever the architecture says
     else:
         check_activation(spec)
-    return _from_file(path, config, archive=bool(openai)), config, OPENAI_PREPROCESS
+    return _from_file(path, config, archive=bool(openai)), preprocess
+
+
+def _configs(spec: ClipSpec) -> tuple[dict[str, Any], dict[str, Any]]:
+    """``model_cfg`` and ``preprocess_cfg`` of the architecture."""
+    path = config_file(spec)
+    if path is None:
+        name = architecture(spec.model)
+        return open_clip.get_model_config(name), _usual_preprocess(name)
+    config, preprocess = read_config(path)
+    _check_resize(preprocess, str(path))
+    return config, preprocess
+
+
+def _usual_preprocess(name: str) -> dict[str, Any]:
+    """OpenAI's, unless no published weights of the architecture were trained so."""
+    tags = open_clip.list_pretrained_tags_by_model(name)
+    known = [open_clip.get_pretrained_cfg(name, tag) for tag in tags]
+    if not known or any(OPENAI_PREPROCESS.items() <= one.items() for one in known):
+        return OPENAI_PREPROCESS
+    return known[0]
 
 
 def _from_file(path: Path, config: dict[str, Any], archive: bool = False) -> nn.Module:
@@ -116,48 +152,18 @@ def _from_file(path: Path, config: dict[str, Any], archive: bool = False) -> nn.
     return model
 
 
-def _read_config(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        config, preprocess = content["model_cfg"], content["preprocess_cfg"]
-        channels = len(preprocess["mean"]), len(preprocess["std"])
-    except (ValueError, KeyError, TypeError) as problem:
-        raise DpcError(
-            f"{path}: expected json with 'model_cfg' and 'preprocess_cfg', there 'mean' and 'std' "
-            f"({problem!r})"
-        ) from problem
-    if channels != (3, 3):
-        raise DpcError(f"{path}: 'mean' and 'std' have {channels} values, expected 3 each")
-    _check_resize(preprocess, str(path))
-    return config, preprocess
-
-
 def _check_resize(preprocess: dict[str, Any], place: str) -> None:
-    """Images are resized by their shorter side and cropped, whatever the CLIP."""
+    """ "longest" would need borders, which no test view has."""
     mode = preprocess.get("resize_mode") or "shortest"
-    if mode != "shortest":
+    if mode not in ("shortest", "squash"):
         raise DpcError(
             f"{place}: trained on images of resize_mode {mode!r}, and here they are prepared with "
-            "'shortest' (the shorter side resized, the centre cropped): take other weights"
+            "'shortest' (the shorter side resized, the centre cropped) or 'squash' (both sides "
+            "resized): take other weights"
         )
 
 
-def _named_config(name: str) -> dict[str, Any]:
-    config = open_clip.get_model_config(name)
-    foreign = {"hf_model_name", "hf_tokenizer_name"} & {
-        key for key, value in config["text_cfg"].items() if value
-    }
-    if foreign or "multimodal_cfg" in config or "siglip" in name.lower():
-        raise DpcError(
-            f"clip.model {name!r} does not read its text with CLIP's own tower and tokenizer: "
-            "prompts cannot go in; take one that does (ViT-B-16)"
-        )
-    return config
-
-
-def _from_tag(
-    spec: ClipSpec, config: dict[str, Any]
-) -> tuple[nn.Module, dict[str, Any], dict[str, Any]]:
+def _from_tag(spec: ClipSpec, config: dict[str, Any]) -> tuple[nn.Module, dict[str, Any]]:
     check_pair(spec.model, spec.pretrained)
     preprocess = open_clip.get_pretrained_cfg(spec.model, spec.pretrained)
     _check_resize(preprocess, f"weights {spec.pretrained!r} of {spec.model!r}")
@@ -168,12 +174,12 @@ def _from_tag(
                 spec.model, pretrained=spec.pretrained, force_quick_gelu=quick_gelu
             )
     except (OSError, RuntimeError) as problem:
-        reason = str(problem).splitlines()[0] if str(problem) else type(problem).__name__
         raise DpcError(
-            f"weights {spec.pretrained!r} of {spec.model!r} cannot be fetched or read: {reason}; "
+            f"weights {spec.pretrained!r} of {spec.model!r} cannot be fetched or read: "
+            f"{_line(problem)}; "
             "name a local .safetensors file in clip.pretrained to go without the network"
         ) from problem
-    return model, config, preprocess
+    return model, preprocess
 
 
 def check_pair(model: str, tag: str) -> None:
@@ -207,9 +213,27 @@ def is_openai(tag: str) -> bool:
     return tag.lower().replace("-", "_") == "openai"
 
 
-def _tokenizer(config: dict[str, Any]) -> SimpleTokenizer:
-    kwargs = config["text_cfg"].get("tokenizer_kwargs") or {}
-    return SimpleTokenizer(context_length=config["text_cfg"].get("context_length", 77), **kwargs)
+def _tokenizer(spec: ClipSpec, config: dict[str, Any]) -> Tokenizer:
+    """Untrained weights know no words, so that CLIP's byte pairs serve any vocabulary there."""
+    text, own = config["text_cfg"], described(config).tokenizer
+    if not own:
+        return clip_tokenizer(SimpleTokenizer(**(text.get("tokenizer_kwargs") or {})))
+    if random_seed(spec) is not None:
+        return folded_tokenizer(text["vocab_size"], text.get("eos_id", 2))
+    place = f"clip.model {spec.model!r} reads words with the tokenizer {own!r} of Hugging Face"
+    try:
+        with _no_log_lines():
+            return hugging_face_tokenizer(open_clip.get_tokenizer(architecture(spec.model)))
+    except ImportError as problem:
+        raise DpcError(f"{place}: pip install transformers sentencepiece") from problem
+    except (OSError, ValueError) as problem:
+        raise DpcError(
+            f"{place}, which is not in its cache and cannot be fetched or read: {_line(problem)}"
+        ) from problem
+
+
+def _line(problem: Exception) -> str:
+    return next(iter(str(problem).splitlines()), type(problem).__name__)
 
 
 @contextlib.contextmanager

@@ -5,27 +5,15 @@ Where prompts sit is known here and nowhere else; what they are is a backbone's 
 
 import contextlib
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from dpc.clip.tokens import Tokenizer
 from dpc.clip.towers import ImageTower, TextTower
 from dpc.errors import DpcError
-
-
-class Tokenizer(Protocol):
-    """What CLIP's byte-pair tokenizer offers (open_clip's ``SimpleTokenizer``)."""
-
-    sot_token_id: int
-    eot_token_id: int
-
-    def encode(self, text: str) -> list[int]:
-        """Ids of the cleaned text, without SOT and EOT."""
-
-    def decode(self, tokens: Sequence[int]) -> str:
-        """The text of ids."""
 
 
 class Clip:
@@ -34,15 +22,15 @@ class Clip:
     Deliberately no ``nn.Module``: a backbone cannot adopt its weights by accident.
 
     Args:
-        model: open_clip ``CLIP``, or ``CustomTextCLIP`` with CLIP's text tower.
-        tokenizer: open_clip ``SimpleTokenizer``.
-        mean, std, interpolation: how images are prepared (see ``datasets``): the shorter side
-            resized, the centre cropped, normalised.
+        model: open_clip ``CLIP``, or ``CustomTextCLIP`` with a text tower of open_clip's own.
+        tokenizer: of the text tower, ``clip_tokenizer()`` for CLIP's own.
+        mean, std, interpolation, resize_mode: how images are prepared (see ``datasets``): the
+            shorter side resized and the centre cropped, or, with "squash", both sides resized.
         precision: "fp32", or "bf16": the towers run under autocast; what they return is fp32.
         shortcuts: leave out work that cannot change a result (see :meth:`encode_text`).
 
     Raises:
-        DpcError: the text tower is not CLIP's.
+        DpcError: the text tower takes no prompts, or images are not square.
     """
 
     def __init__(
@@ -52,6 +40,7 @@ class Clip:
         mean: Sequence[float],
         std: Sequence[float],
         interpolation: str = "bicubic",
+        resize_mode: str = "shortest",
         precision: str = "fp32",
         shortcuts: bool = True,
     ):
@@ -60,16 +49,17 @@ class Clip:
         self.mean = tuple(float(value) for value in mean)
         self.std = tuple(float(value) for value in std)
         self.interpolation = interpolation
+        self.resize_mode = resize_mode
         self.precision = precision
         self.shortcuts = shortcuts
         self._text = TextTower(model)
         self._image = ImageTower(model)
-
-    @property
-    def image_size(self) -> int:
-        """Side of the square images, in pixels."""
         size = self._image.visual.image_size
-        return int(size if isinstance(size, int) else size[0])
+        sides = (size, size) if isinstance(size, int) else tuple(size)
+        if len(set(sides)) > 1:
+            raise DpcError(f"this CLIP takes images of {sides} pixels: only square ones are made")
+        #: Side of the images, in pixels.
+        self.image_size = int(sides[0])
 
     @property
     def text_width(self) -> int:
@@ -104,30 +94,20 @@ class Clip:
 
     @property
     def logit_scale(self) -> Tensor:
-        """exp of the trained temperature, a scalar; released CLIPs stand near 100."""
+        """exp of the trained temperature, a scalar; released CLIPs stand near 100.
+
+        SigLIP's ``logit_bias`` is the same for all classes: a softmax over them does not see it.
+        """
         return self.model.logit_scale.detach().float().exp().reshape(())
 
     def tokenize(self, texts: Sequence[str]) -> Tensor:
-        """Token ids (C, L) int64 on the CPU: SOT, the words, EOT (the largest id), zeros.
+        """Token ids (C, L) int64 on the CPU, padded to the context: SOT, the words, EOT, zeros in
+        CLIP's own vocabulary.
 
         Raises:
             DpcError: a text has more tokens than the context holds; none is ever cut.
         """
-        limit = self.context_length
-        result = torch.zeros(len(texts), limit, dtype=torch.long)
-        for row, text in enumerate(texts):
-            ids = [
-                self.tokenizer.sot_token_id,
-                *self.tokenizer.encode(text),
-                self.tokenizer.eot_token_id,
-            ]
-            if len(ids) > limit:
-                raise DpcError(
-                    f"text {text!r} has {len(ids)} tokens and this CLIP reads {limit}: "
-                    "shorten the class name or the template"
-                )
-            result[row, : len(ids)] = torch.tensor(ids)
-        return result
+        return self.tokenizer.rows(texts, self.context_length)
 
     def unknown_words(self, texts: Sequence[str]) -> list[str]:
         """Pieces of ``texts`` that this CLIP never learned, each once, in their order.
@@ -142,28 +122,31 @@ class Clip:
         ]
 
     def embed_words(self, words: str) -> Tensor:
-        """Token embeddings (n, d_t) of ``words``, without SOT and EOT."""
+        """Token embeddings (n, d_t) of ``words``, without what opens and closes a sentence."""
         ids = torch.tensor(self.tokenizer.encode(words), dtype=torch.long, device=self.device)
         return self._text.token_embedding(ids).detach().float().clone()
 
     def encode_text(self, tokens: Tensor, prompts: Sequence[Tensor] = ()) -> Tensor:
         """Text features (C, d), not normalised.
 
-        Attention is causal, so positions behind the longest EOT change nothing: with
-        ``shortcuts`` the context ends there, wherever the tower's mask says that this is so, and
-        the first tokens that all sentences share are computed once (:mod:`dpc.clip.prefix`).
+        Under a causal mask positions behind the longest EOT change nothing: with ``shortcuts``
+        the context ends there, wherever the tower's mask says that this is so, and the first
+        tokens that all sentences share are computed once (:mod:`dpc.clip.prefix`).
 
         Args:
             tokens: (C, L) ids, L the full context.
-            prompts: prompts[0] (n, d_t) stands at positions 1..n, before the positional
-                embedding; prompts[l] overwrites positions 1..n in front of block l.
+            prompts: prompts[0] (n, d_t) stands where the words begin, at positions 1..n (0..n-1
+                in a vocabulary without SOT), before the positional embedding; prompts[l]
+                overwrites the same positions in front of block l.
 
         Raises:
             ValueError: a prompt that does not fit the tower.
             DpcError: more prompt tokens than a sentence has words.
         """
+        start = len(self.tokenizer.opening)
+        room = int(self.tokenizer.ends(tokens).min()) - start
         with self._precision():
-            return self._text.encode(tokens, prompts, cut=self.shortcuts).float()
+            return self._text.encode(tokens, prompts, start, room, cut=self.shortcuts).float()
 
     def encode_image(self, images: Tensor, prompts: Sequence[Tensor] = ()) -> Tensor:
         """Image features (B, d), not normalised.

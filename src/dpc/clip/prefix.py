@@ -30,7 +30,12 @@ MLP_PARTS = {nn.Linear, nn.GELU, QuickGELU, nn.Identity}
 
 
 def find_prefix(
-    blocks: Iterable[nn.Module], mask: Tensor, tokens: Tensor, ends: Tensor, prompted: int
+    blocks: Iterable[nn.Module],
+    mask: Tensor,
+    tokens: Tensor,
+    ends: Tensor,
+    prompted: int,
+    start: int = 1,
 ) -> "SharedPrefix | None":
     """The prefix of ``tokens`` (C, L); None where there is nothing to share.
 
@@ -38,10 +43,10 @@ def find_prefix(
         blocks: the tower's blocks; a tower with one of an unknown kind shares nothing.
         mask: additive and causal (the caller has looked), of L positions or more.
         ends: (C,) places of the EOT tokens, which are read and so stay outside.
-        prompted: positions 1..prompted hold prompts, whatever the ids below them.
+        prompted: so many positions from ``start`` on hold prompts, whatever the ids below them.
     """
     equal = (tokens == tokens[:1]).all(dim=0)
-    equal[1 : 1 + prompted] = True
+    equal[start : start + prompted] = True
     length = min(int(equal.cumprod(0).sum()), int(ends.min()))
     if len(tokens) == 1 or length < SHORTEST or not all(map(is_known, blocks)):
         return None

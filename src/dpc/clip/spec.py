@@ -128,11 +128,15 @@ def architecture(model: str) -> str:
 @cache
 def architectures() -> frozenset[str]:
     """Names of open_clip's models: its configuration files, listed without importing it."""
+    return frozenset(path.stem for path in configs_folder().glob("*.json"))
+
+
+def configs_folder() -> Path:
+    """Where open_clip's configuration files lie."""
     found = find_spec("open_clip")
     if found is None or found.origin is None:
         raise DpcError("open_clip is not installed: pip install open_clip_torch")
-    folder = Path(found.origin).parent / "model_configs"
-    return frozenset(path.stem for path in folder.glob("*.json"))
+    return Path(found.origin).parent / "model_configs"
 
 
 def weights_identity(spec: ClipSpec) -> dict[str, str | None]:

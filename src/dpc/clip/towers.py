@@ -15,21 +15,27 @@ RunBlock = Callable[[Any, Tensor], Tensor]  # block, (N, T, d) -> (N, T, d)
 
 
 class TextTower:
-    """CLIP's text tower, wherever the open_clip class keeps it."""
+    """A text tower of open_clip's own, wherever the model keeps it: CLIP's, SigLIP's, CLIPA's.
+
+    Its feature is that of one position: of the EOT token, of the last one of the padded context
+    (``pool_type`` "last"), or of the first.
+    """
 
     def __init__(self, model: nn.Module):
         tower = model if isinstance(model, CLIP) else getattr(model, "text", None)
         if not isinstance(tower, CLIP | TextTransformer):
             raise DpcError(
                 f"the text tower of {type(model).__name__} is {type(tower).__name__}: prompts "
-                "go into CLIP's own text tower only, take a model that has it (ViT-B-16)"
+                "go into open_clip's own text towers only, take a model that has one (ViT-B-16)"
             )
-        pool = tower.text_pool_type if isinstance(tower, CLIP) else tower.pool_type
-        if pool != "argmax" or getattr(tower, "cls_emb", None) is not None:
+        self.pool: str = tower.text_pool_type if isinstance(tower, CLIP) else tower.pool_type
+        self.end_id: int = tower.text_eos_id if isinstance(tower, CLIP) else tower.eos_id
+        appended = getattr(tower, "cls_emb", None) is not None
+        if self.pool == "none" or appended or getattr(tower, "use_pad_mask", False):
             raise DpcError(
                 f"the text tower of {type(model).__name__} takes its feature from "
-                f"{pool!r} (class token: {getattr(tower, 'cls_emb', None) is not None}), not "
-                "from the EOT token as CLIP does; take a model that does (ViT-B-16)"
+                f"{'an appended class token' if appended else self.pool!r}, or hides its padding: "
+                "no prompts go in; take a model that does neither (ViT-B-16)"
             )
         self.tower = tower
         self.token_embedding: nn.Embedding = tower.token_embedding
@@ -47,23 +53,40 @@ class TextTower:
             return projection.out_features
         return projection.shape[1]
 
-    def encode(self, tokens: Tensor, prompts: Sequence[Tensor], cut: bool) -> Tensor:
-        """Features (C, d) at the EOT of each row of ``tokens`` (C, L); see ``Clip.encode_text``."""
-        eot = tokens.argmax(dim=-1)
+    def read(self, tokens: Tensor) -> Tensor:
+        """(C,) of ids (C, L): the position whose feature is the sentence's."""
+        if self.pool == "argmax":
+            return tokens.argmax(dim=-1)
+        if self.pool == "eos":
+            return (tokens == self.end_id).int().argmax(dim=-1)
+        place = 0 if self.pool == "first" else tokens.shape[1] - 1
+        return torch.full_like(tokens[:, 0], place)
+
+    def encode(
+        self, tokens: Tensor, prompts: Sequence[Tensor], start: int, room: int, cut: bool
+    ) -> Tensor:
+        """Features (C, d) of the rows of ``tokens`` (C, L); see ``Clip.encode_text``.
+
+        Args:
+            start: the position of the first word, and of the first prompt token.
+            room: words of the shortest sentence.
+        """
         width = self.token_embedding.weight.shape[1]
-        _check(prompts, width, len(self.blocks), room=int(eot.min()) - 1, where="text")
+        _check(prompts, width, len(self.blocks), room, where="text")
+        places = self.read(tokens)
         shared = None
         if cut and self.causal:
-            tokens = tokens[:, : int(eot.max()) + 1]
+            tokens = tokens[:, : int(places.max()) + 1]
             prompted = len(prompts[0]) if prompts else 0
-            shared = find_prefix(self.blocks, self.tower.attn_mask, tokens, eot, prompted)
+            mask = self.tower.attn_mask
+            shared = find_prefix(self.blocks, mask, tokens, places, prompted, start)
         if shared is None:
-            x = self._walk(tokens, slice(tokens.shape[1]), prompts, self._run_whole)
-            x = x[torch.arange(len(x), device=x.device), eot.to(x.device)]
+            x = self._walk(tokens, slice(tokens.shape[1]), prompts, start, self._run_whole)
+            x = x[torch.arange(len(x), device=x.device), places.to(x.device)]
         else:
-            x = self._walk(shared.tokens, shared.positions, prompts, shared.run)
-            x = shared.take(x, eot)
-        # The last norm works row by row: normalising the EOT rows alone is the same.
+            x = self._walk(shared.tokens, shared.positions, prompts, start, shared.run)
+            x = shared.take(x, places)
+        # The last norm works row by row: normalising the rows that are read is the same.
         x = self.tower.ln_final(x)
         projection = self.tower.text_projection
         if projection is None:
@@ -71,16 +94,21 @@ class TextTower:
         return projection(x) if isinstance(projection, nn.Linear) else x @ projection
 
     def _walk(
-        self, tokens: Tensor, positions: Tensor | slice, prompts: Sequence[Tensor], run: RunBlock
+        self,
+        tokens: Tensor,
+        positions: Tensor | slice,
+        prompts: Sequence[Tensor],
+        start: int,
+        run: RunBlock,
     ) -> Tensor:
         """Hidden states (N, T, d) behind the blocks, of ids (N, T) at ``positions`` (T,)."""
         x = self.token_embedding(tokens.to(self.positional_embedding.device))
         if prompts:
-            x = overwrite(x, prompts[0], start=1)
+            x = overwrite(x, prompts[0], start)
         x = x + self.positional_embedding[positions]
         for layer, block in enumerate(self.blocks):
             if 0 < layer < len(prompts):
-                x = overwrite(x, prompts[layer], start=1)
+                x = overwrite(x, prompts[layer], start)
             x = run(block, x)
         return x
 
@@ -136,8 +164,8 @@ class ImageTower:
             or visual.attn_pool is not None
         ):
             raise DpcError(
-                f"the image tower {type(visual).__name__} is not a ViT that ends in its class "
-                "token: image prompts need one (ViT-B-16), text prompts do not"
+                f"the image tower {type(visual).__name__} is no open_clip ViT that ends in its "
+                "class token: image prompts need one (ViT-B-16), text prompts do not"
             )
         return visual
 
@@ -176,5 +204,5 @@ def _check(
     if prompts and room is not None and len(prompts[0]) > room:
         raise DpcError(
             f"{len(prompts[0])} {where} prompt tokens overwrite the end of a sentence that has "
-            f"{room} tokens between SOT and EOT; use fewer context tokens or a longer template"
+            f"{room} tokens of words; use fewer context tokens or a longer template"
         )

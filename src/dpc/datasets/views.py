@@ -29,6 +29,7 @@ class InputFormat:
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
     interpolation: str = "bicubic"
+    resize_mode: str = "shortest"  # of test views; "squash": both sides, whatever the ratio
 
 
 class Crop(NamedTuple):
@@ -42,10 +43,13 @@ class Crop(NamedTuple):
 
 
 def test_view(image: Image.Image, form: InputFormat) -> np.ndarray:
-    """The shorter side to S, then the central S × S; (3, S, S) float32, normalised."""
+    """The shorter side to S, then the central S × S; (3, S, S) float32, normalised.
+
+    With ``resize_mode`` "squash" both sides become S, and nothing is cut off.
+    """
     width, height = image.size
-    short = min(width, height)
-    resized = (int(form.size * width / short), int(form.size * height / short))
+    sides = (width, height) if form.resize_mode == "squash" else (min(width, height),) * 2
+    resized = (int(form.size * width / sides[0]), int(form.size * height / sides[1]))
     if resized != image.size:
         image = image.resize(resized, RESAMPLING[form.interpolation])
     left = round((resized[0] - form.size) / 2)

@@ -33,11 +33,11 @@ def _load(spec: ClipSpec, threads: int) -> Clip:
     # cuBLAS repeats itself only with a workspace of fixed size, which it reads when CUDA starts.
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.set_num_threads(threads)
-    torch.use_deterministic_algorithms(True)
+    torch.set_deterministic_debug_mode("error")  # without the compiler's settings, and its import
     return load(spec)
 
 
 def input_format(clip: Clip) -> InputFormat:
     """How images must look for a CLIP."""
-    mean, std = tuple(clip.mean), tuple(clip.std)
-    return InputFormat(clip.image_size, mean, std, clip.interpolation)  # type: ignore[arg-type]
+    prepared = clip.interpolation, clip.resize_mode
+    return InputFormat(clip.image_size, clip.mean, clip.std, *prepared)  # type: ignore[arg-type]
