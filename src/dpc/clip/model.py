@@ -89,6 +89,11 @@ class Clip:
         return self._text.positional_embedding.shape[0]
 
     @property
+    def cuts_context(self) -> bool:
+        """Whether a sentence is computed up to its end alone: see :meth:`encode_text`."""
+        return self.shortcuts and self._text.causal
+
+    @property
     def device(self) -> torch.device:
         return self._text.positional_embedding.device
 

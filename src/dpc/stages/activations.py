@@ -51,7 +51,7 @@ def text_tower(clip: Clip, prompts: Sequence[Tensor], context: int, bf16: bool) 
     text = getattr(clip.model, "text", clip.model)
     blocks = text.transformer.resblocks
     shared = 1 + _length(prompts)
-    if not clip.shortcuts:
+    if not clip.cuts_context:
         context, shared = clip.context_length, 0
     elif shared < SHORTEST or not all(map(is_known, blocks)):
         shared = 0
