@@ -1,0 +1,131 @@
+"""Prompts that were tuned elsewhere, in the place of a stage's training."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dpc.artifacts import Artifact
+from dpc.errors import DpcError
+from dpc.hashes import remembered_sha256
+from dpc.params.sections import Params
+from dpc.stages.cells import Draw, draws
+
+if TYPE_CHECKING:
+    from dpc.backbones.base import Backbone
+
+STAGES = ("tuned", "parallel")
+
+
+def imported_file(
+    params: Params, stage: str, dataset: str, backbone: str, draw: Draw
+) -> Path | None:
+    """The file that a cell's prompts come from; None: they are trained here.
+
+    Args:
+        stage: "tuned" (P) or "parallel" (P').
+    """
+    text = _place(params, stage, backbone)
+    return put_in(text, dataset, draw) if text else None
+
+
+def put_in(place: str, dataset: str, draw: Draw) -> Path:
+    """A place of params.yaml as the path of one cell."""
+    for name, value in {"dataset": dataset, "shots": draw.shots, "seed": draw.seed}.items():
+        place = place.replace(f"{{{name}}}", str(value))
+    return Path(place)
+
+
+def standard_place(stage: str, backbone: str) -> str:
+    """Where `dpc import` writes, as params.yaml says it."""
+    part = "-parallel" if stage == "parallel" else ""
+    return f"imported/{backbone}/{{dataset}}-shots{{shots}}-seed{{seed}}{part}.safetensors"
+
+
+def mark(params: Params, stage: str, backbone: str) -> dict[str, Any]:
+    """What a slice says of it: whether, not where, the prompts come from elsewhere."""
+    return {"imported": True} if _place(params, stage, backbone) else {}
+
+
+def _place(params: Params, stage: str, backbone: str) -> str:
+    entry = params.imported.get(backbone)
+    return getattr(entry, stage) if entry is not None else ""
+
+
+def hashes(params: Params, stage: str, backbone: str) -> dict[str, Any]:
+    """What engines look at beside the parameters: the files' content, null of a missing one."""
+    found = {}
+    for dataset in params.run.datasets:
+        for draw in draws(params):
+            path = imported_file(params, stage, dataset, backbone, draw)
+            if path is not None:
+                found[f"{dataset} {draw.title}"] = _hash(path)
+    return {"imported": found} if found else {}
+
+
+def _hash(path: Path) -> str | None:
+    try:
+        return remembered_sha256(path)
+    except OSError:
+        return None
+
+
+def cell_of(stage: str, dataset: str, backbone: str, draw: Draw) -> dict[str, Any]:
+    """What an imported file says that its prompts are for."""
+    named = {"stage": stage, "dataset": dataset, "backbone": backbone}
+    return named | {"shots": draw.shots, "seed": draw.seed}
+
+
+def import_command(stage: str, dataset: str, backbone: str, draw: Draw) -> str:
+    """What makes such a file, for a message."""
+    part = " --stage parallel" if stage == "parallel" else ""
+    cell = f"--dataset {dataset} --shots {draw.shots} --seed {draw.seed}"
+    return f"run `dpc import CHECKPOINT --backbone {backbone} {cell}{part}`"
+
+
+def taken(
+    params: Params,
+    stage: str,
+    dataset: str,
+    draw: Draw,
+    backbone: str,
+    module: "Backbone",
+    artifact: Artifact,
+) -> Artifact:
+    """An imported artefact as the stage's own: prompts as they are, of no steps.
+
+    Args:
+        module: the backbone at its start, or P; its state says which tensors there are. What stage
+            one takes from a teacher it gives to a P that lacks it.
+
+    Raises:
+        DpcError: prompts of another cell, stage or size.
+    """
+    from dpc.exchange.importing import fit
+    from dpc.exchange.layouts import layouts
+    from dpc.progress import LOG
+    from dpc.stages.states import arrays, tensors
+
+    place = str(imported_file(params, stage, dataset, backbone, draw))
+    meant, wanted = artifact.results["cell"], cell_of(stage, dataset, backbone, draw)
+    if other := [f"{key} {meant[key]}" for key in wanted if meant[key] != wanted[key]]:
+        raise DpcError(
+            f"{place} was imported for {', '.join(other)}; "
+            f"{import_command(stage, dataset, backbone, draw)}"
+        )
+    names = layouts(params.backbones)[backbone]
+    state, found = module.state_dict(), tensors(artifact)
+    if stage == "tuned" and names.from_teacher is not None:
+        found |= {k: v for k, v in state.items() if k.startswith(names.from_teacher)}
+    fit(found, state, names, params.block(backbone), place, f"backbones.{backbone}")
+    LOG.info("%s %s %s: %s prompts come from %s", dataset, backbone, draw.title, stage, place)
+    results: dict[str, Any] = {
+        "history": {},
+        "steps": 0,
+        "images_seen": 0,
+        "imported": {key: artifact.results[key] for key in ("source", "layout", "epoch")},
+    }
+    if stage == "tuned":
+        learned = {name: list(value.shape) for name, value in module.named_parameters()}
+        results |= {"epochs": 0, "learned": learned}
+    else:
+        results["pairs_per_step"] = None
+    return Artifact(arrays(found), results)
