@@ -3,7 +3,7 @@
 import logging
 import sys
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sized
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sized
 from typing import TypeVar
 
 from tqdm import tqdm
@@ -23,19 +23,35 @@ def setup(verbosity: int) -> None:
     LOG.propagate = False
 
 
-def track(items: Iterable[T], what: str, total: int | None = None, unit: str = "it") -> Iterator[T]:
-    """Pass ``items`` on and show how far they are: percent, rate, time left."""
+def track(
+    items: Iterable[T],
+    what: str,
+    total: int | None = None,
+    unit: str = "it",
+    size: Callable[[T], int] = lambda _: 1,
+) -> Iterator[T]:
+    """Pass ``items`` on and show how far they are: percent, rate, time left.
+
+    Args:
+        total: units of all items together; None: as many as there are items.
+        size: units of an item.
+    """
     if total is None and isinstance(items, Sized):
         total = len(items)
     if not LOG.isEnabledFor(logging.INFO):
         yield from items
         return
     if sys.stderr.isatty():
-        yield from tqdm(items, desc=what, total=total, unit=unit, leave=False)
+        with tqdm(desc=what, total=total, unit=unit, leave=False) as bar:
+            for item in items:
+                yield item
+                bar.update(size(item))
         return
     begin = last = time.monotonic()
-    for done, item in enumerate(items, 1):
+    done = 0
+    for item in items:
         yield item
+        done += size(item)
         now = time.monotonic()
         if now - last >= SECONDS:
             last = now

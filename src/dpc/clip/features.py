@@ -15,7 +15,9 @@ def encode_images(clip: Clip, batches: Iterable[Tensor]) -> Tensor:
     Raises:
         ValueError: no batch at all.
     """
-    features = [clip.encode_image(batch).cpu() for batch in batches]
+    # Out of pinned memory a copy needs nobody to wait for it.
+    moved = (batch.to(clip.device, non_blocking=True) for batch in batches)
+    features = [clip.encode_image(batch).cpu() for batch in moved]
     if not features:
         raise ValueError("no images to encode")
     return torch.cat(features)

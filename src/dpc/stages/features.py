@@ -21,6 +21,7 @@ from dpc.stages.runner import Job, Made, device_of
 
 if TYPE_CHECKING:
     import numpy as np
+    from torch import Tensor
 
     from dpc.clip.model import Clip
     from dpc.stages.pictures import Pictures
@@ -149,12 +150,12 @@ class Encoder:
     def plain(self, items: Sequence[Item]) -> "np.ndarray":
         """Features (N, d) of the images as a test sees them."""
         with self._pictures() as pictures:
-            return self._encode(len(items), map(pictures.plain, items))
+            return self._encode(len(items), pictures.plain_batches(items))
 
     def views(self, items: Sequence[Item], count: int) -> "np.ndarray":
         """Features (N, count, d) of that many augmented views of each image."""
         with self._pictures() as pictures:
-            features = self._encode(len(items) * count, pictures.all_views(items, count))
+            features = self._encode(len(items) * count, pictures.view_batches(items, count))
         return features.reshape(len(items), count, self._clip.embed_dim)
 
     def _pictures(self) -> "Pictures":
@@ -162,17 +163,16 @@ class Encoder:
 
         return Pictures(self._params, self._layout, self._dataset, self._clip)
 
-    def _encode(self, total: int, pixels: Iterator["np.ndarray"]) -> "np.ndarray":
+    def _encode(self, total: int, batches: Iterator["Tensor"]) -> "np.ndarray":
         import numpy as np
 
         from dpc.clip.features import encode_images
         from dpc.progress import track
-        from dpc.stages.pictures import batches
 
         if total == 0:
             return np.zeros((0, self._clip.embed_dim), np.float32)
-        followed = iter(track(pixels, self._what, total, "images"))
-        return encode_images(self._clip, batches(followed)).numpy()
+        followed = track(batches, self._what, total, "images", size=len)
+        return encode_images(self._clip, followed).numpy()
 
 
 def packed(items: Sequence[Item]) -> "np.ndarray":

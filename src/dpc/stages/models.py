@@ -16,7 +16,7 @@ from dpc.stages.cells import Method
 from dpc.stages.features import items_of
 from dpc.stages.frozen import clip_for
 from dpc.stages.layout import Layout
-from dpc.stages.pictures import Pictures, batches
+from dpc.stages.pictures import Pictures
 from dpc.stages.states import new_backbone, saved_backbone, teacher_of, tensors
 
 
@@ -109,7 +109,7 @@ class Models:
         items = items_of(source, images)
         chosen = [items[row] for row in rows.tolist()]
         found: dict[float, list[Tensor]] = {weight: [] for weight in mixes}
-        for pixels in batches(map(self.pictures.plain, chosen)):
+        for pixels in self.pictures.plain_batches(chosen):
             views = Views(images=pixels.to(self.clip.device))
             for weight, mix in mixes.items():
                 found[weight].append(mix.image_features(self.clip, views).cpu())

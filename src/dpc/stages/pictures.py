@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from itertools import islice
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -14,10 +14,11 @@ from dpc.datasets import EMBEDDED, on_disk
 from dpc.datasets.base import Images, Item
 from dpc.datasets.views import draw_crop, test_view, train_view
 from dpc.params.sections import Params
+from dpc.stages import decoding
 from dpc.stages.frozen import input_format
 from dpc.stages.layout import Layout
 
-BATCH = 256  # images of a forward pass without gradient
+T = TypeVar("T")
 HELD = 512 * 2**20  # bytes of rendered views that a training keeps
 
 
@@ -34,6 +35,8 @@ class Pictures:
         self._images = Images(dataset, place, packed)
         self._form, self._views = input_format(clip), params.data.views
         self._threads = params.run.threads
+        self._workers = decoding.workers(params, clip.device)
+        self._pin = clip.device.type == "cuda"
         self._pool: ThreadPoolExecutor | None = None
 
     def __enter__(self) -> "Pictures":
@@ -67,20 +70,24 @@ class Pictures:
         crop = draw_crop(image.size, item.sha256, index % self.count, self._views)
         return train_view(image, crop, self._form)
 
-    def all_views(self, items: Sequence[Item], count: int) -> Iterator[np.ndarray]:
-        """Views 0..count-1 of the first image, then of the second, …"""
-        for item in items:
-            yield from (self.view(item, index) for index in range(count))
+    def plain_batches(self, items: Sequence[Item]) -> Iterator[Tensor]:
+        """:meth:`plain` of every item, as batches (≤ 256, 3, S, S)."""
+        return self._batches(self.plain, items)
+
+    def view_batches(self, items: Sequence[Item], count: int) -> Iterator[Tensor]:
+        """Views 0..count-1 of the first image, then of the second, …, in the same batches."""
+        wanted = [(item, index) for item in items for index in range(count)]
+        return self._batches(lambda one: self.view(*one), wanted)
+
+    def _batches(self, render: Callable[[T], np.ndarray], wanted: Sequence[T]) -> Iterator[Tensor]:
+        return decoding.batches(render, wanted, self._workers, self._reopen, self._pin)
+
+    def _reopen(self) -> None:
+        self._images.__enter__()
 
     def parallel(self, render: Callable[..., np.ndarray], *arguments: Sequence) -> list[np.ndarray]:
         """As ``map``, on as many threads as a stage may use; decoding leaves Python's lock."""
         return list((self._pool.map if self._pool else map)(render, *arguments))
-
-
-def batches(pixels: Iterator[np.ndarray], size: int = BATCH) -> Iterator[Tensor]:
-    """Images (≤ size, 3, S, S) out of single ones."""
-    for batch in iter(lambda: list(islice(pixels, size)), []):
-        yield torch.from_numpy(np.stack(batch))
 
 
 class PixelBank:
