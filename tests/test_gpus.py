@@ -8,13 +8,16 @@ import time
 from types import SimpleNamespace
 
 import pytest
+import torch
 
 from dpc import devices, gpus
+from dpc.clip import load as loading
 from dpc.commands import _beside_each_other
 from dpc.errors import DpcError
 from dpc.files import write_atomically
 from dpc.params.load import checked, preset
 from dpc.progress import LOG
+from dpc.stages import frozen
 
 FORK = multiprocessing.get_context("fork")
 TWO = ("0a", "1b")
@@ -25,7 +28,8 @@ HOLD = 0.03  # seconds
 def locks(tmp_path, monkeypatch):
     monkeypatch.setenv("DPC_GPU_LOCKS", str(tmp_path / "locks"))
     monkeypatch.setattr(gpus, "POLL", 0.005)
-    return tmp_path / "locks"
+    yield tmp_path / "locks"
+    gpus._forget()
 
 
 def started(work, *arguments):
@@ -108,7 +112,6 @@ def test_who_waits_says_once_who_computes(tmp_path, locks, caplog, monkeypatch):
     assert caplog.messages == [said]
     assert gpus.claim(["0a"], 1, "again") == 0  # no second lock, no waiting for oneself
     assert (locks / "0a.0").read_text() == f"dpc evaluate (process {os.getpid()})\n"
-    gpus._forget()
     holder.join()
 
 
@@ -118,7 +121,6 @@ def test_locks_are_for_everybody(locks):
         assert gpus.claim(TWO, 1, "mine") == 0
     finally:
         os.umask(before)
-        gpus._forget()
     assert locks.stat().st_mode & 0o7777 == 0o1777
     assert (locks / "0a.0").stat().st_mode & 0o7777 == 0o666
 
@@ -192,3 +194,17 @@ def test_as_many_cells_beside_each_other_as_gpus_hold(asked):
     assert [_beside_each_other(jobs, params) for jobs in (None, 1, 6)] == [6, 1, 6]
     with pytest.raises(DpcError, match=r"--jobs 7: 2 GPUs with run.gpu_share=3 hold at most 6"):
         _beside_each_other(7, params)
+
+
+def test_a_gpu_is_taken_when_a_clip_is_loaded_on_it_and_not_before(asked, monkeypatch):
+    """A stage whose results are in the store loads none, and so waits for nobody."""
+    happened = []
+    monkeypatch.setattr(loading, "resolve_device", lambda name: torch.device(name))
+    monkeypatch.setattr(loading, "load", lambda spec: happened.append("load"))
+    monkeypatch.setattr(torch.cuda, "set_device", lambda index: happened.append(index))
+    params = checked(preset("smoke", ["clip.device=cuda"]), "smoke")
+    frozen._load.cache_clear()
+    for _ in range(2):
+        frozen.clip_for(params)
+    frozen._load.cache_clear()
+    assert (happened, list(gpus._held.values())) == ([0, "load"], [0])
