@@ -33,11 +33,12 @@ def _install(monkeypatch):
 def trained(state: dict[str, Tensor], monkeypatch, epoch: int = 10) -> dict:
     """What Dassl's ``save_checkpoint`` is given after some epochs."""
     _install(monkeypatch)
-    learned = [torch.nn.Parameter(v.float()) for v in state.values() if v.is_floating_point()]
-    optimizer = torch.optim.SGD(learned[:2], lr=0.002, momentum=0.9, weight_decay=5e-4)
+    floating = [v for v in state.values() if v.is_floating_point()][:2]
+    learned = [torch.nn.Parameter(value.detach().float().clone()) for value in floating]
+    optimizer = torch.optim.SGD(learned, lr=0.002, momentum=0.9, weight_decay=5e-4)
     cosine = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, float(epoch))
     warmup = ConstantWarmupScheduler(optimizer, cosine, 1, 1e-5)
-    sum(value.sum() for value in learned[:2]).backward()
+    sum(value.sum() for value in learned).backward()
     optimizer.step()
     warmup.step()
     return {

@@ -196,14 +196,17 @@ def layout_of(
             "one of your own says ELSEWHERE in its module (docs/exchange.md)"
         )
     asked = known if backbone is None else {backbone: known[backbone]}
-    fitting = []
-    for name, names in asked.items():
-        found = sort_names(names, state)
-        if names.needed <= set(found.learned) and not found.unknown:
-            fitting.append(name)
+    found = {name: sort_names(names, state) for name, names in asked.items()}
+    fitting = [
+        name
+        for name, names in asked.items()
+        if names.needed <= set(found[name].learned) and not found[name].unknown
+    ]
     if len(fitting) == 1:
         return fitting[0], known[fitting[0]]
     learned = [name for name in state if not FROZEN.fullmatch(name)]
+    # names that nobody knows come first: they are what is wrong
+    learned.sort(key=lambda name: any(name not in each.unknown for each in found.values()))
     if fitting:
         raise DpcError(
             f"{place} holds {_some(learned)}: prompts of {' or '.join(fitting)}; "
