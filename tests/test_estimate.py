@@ -16,7 +16,8 @@ from dpc.clip.views import Views
 from dpc.collaboration.recipe import Finetuning
 from dpc.errors import DpcError
 from dpc.stages.activations import image_tower, text_tower
-from dpc.stages.estimate import describe, estimate, finetuning, refuse, sentence_tokens, tuning
+from dpc.stages.advice import describe, refuse
+from dpc.stages.estimate import estimate, finetuning, sentence_tokens, tuning
 from dpc.stages.machine import available_memory, matmul_rate
 
 NAMES = facts("coop")["classes"]

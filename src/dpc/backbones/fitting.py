@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from dpc.backbones.averaging import Average, gaussian_weights
 from dpc.backbones.base import Task
 from dpc.clip.gathered import gathered
+from dpc.clip.model import Clip
 from dpc.training import Batch, sgd, train, warmup_cosine
 
 History = dict[str, list[float]]
@@ -135,16 +136,8 @@ class _SideBySide:
 
     def objective(self, *batches: Batch) -> Mapping[str, Tensor]:
         lessons = list(self._lessons.values())
-        found = gathered(
-            [one.task.clip for one in lessons],
-            [
-                lambda clip, one=one, batch=batch: one.objective(
-                    dataclasses.replace(one.task, clip=clip), *batch
-                )
-                for one, batch in zip(lessons, batches, strict=True)
-            ],
-        )
-        return self._joined(found)
+        calls = [_asking(*each) for each in zip(lessons, batches, strict=True)]
+        return self._joined(gathered([one.task.clip for one in lessons], calls))
 
     def beside(self) -> Mapping[str, float]:
         return self._joined([one.beside() for one in self._lessons.values()])
@@ -165,6 +158,11 @@ class _SideBySide:
             for lesson, numbers in zip(self._lessons, each, strict=True)
             for name, value in numbers.items()
         }
+
+
+def _asking(lesson: Lesson, batch: Batch) -> Callable[[Clip], Mapping[str, Tensor]]:
+    """The losses of a batch, with the CLIP as an argument."""
+    return lambda clip: lesson.objective(dataclasses.replace(lesson.task, clip=clip), *batch)
 
 
 def _averaging(rates: Rates, resume: Progress | None) -> Average | None:

@@ -17,8 +17,9 @@ from dpc.errors import DpcError
 from dpc.params.sections import Params
 from dpc.stages import slices
 from dpc.stages.activations import FORWARD_BACKWARD, image_tower
+from dpc.stages.advice import refuse
 from dpc.stages.cells import Method, draws_of, methods
-from dpc.stages.estimate import SLOWDOWN, refuse
+from dpc.stages.estimate import SLOWDOWN
 from dpc.stages.machine import matmul_rate
 from dpc.stages.plan import ORDER
 

@@ -1,6 +1,6 @@
 """Cells of the grid, and the rows that each of them gives to a table."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from dpc.params.sections import Dpc, Params
@@ -33,6 +33,26 @@ class Draw:
 def draws(params: Params) -> list[Draw]:
     """Every draw of the grid: the shots, and of each number all seeds."""
     return [Draw(shots, seed) for shots in params.run.shots for seed in params.run.seeds]
+
+
+def titled(drawn: Sequence[Draw]) -> str:
+    """The draws in words: ``16 shots seed 1``, or ``16 shots seeds 1, 2``."""
+    first, *others = drawn
+    if not others:
+        return first.title
+    return f"{first.title.replace('seed', 'seeds')}, {', '.join(str(o.seed) for o in others)}"
+
+
+def trained_together(params: Params, chosen: Sequence[Draw]) -> list[tuple[Draw, ...]]:
+    """The chosen draws and those that are trained in one forward pass with them: of every number
+    of shots ``run.together`` seeds of the grid, in their order; a seed outside it alone."""
+    seeds, size = params.run.seeds, params.run.together
+    groups = [tuple(seeds[start : start + size]) for start in range(0, len(seeds), size)]
+    of = {seed: group for group in groups for seed in group}
+    found = [
+        tuple(Draw(draw.shots, seed) for seed in of.get(draw.seed, (draw.seed,))) for draw in chosen
+    ]
+    return list(dict.fromkeys(found))
 
 
 @dataclass(frozen=True)

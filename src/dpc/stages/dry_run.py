@@ -21,7 +21,7 @@ def plans(params: Params, jobs: list[Job]) -> Iterator[str]:
         DpcError: what a training reads is missing, or it cannot fit into memory; the line names
             the option that fits.
     """
-    from dpc.stages.estimate import describe, refuse
+    from dpc.stages.advice import describe, refuse
     from dpc.stages.frozen import clip_for
     from dpc.stages.machine import available_memory
 
@@ -37,25 +37,31 @@ def plans(params: Params, jobs: list[Job]) -> Iterator[str]:
 
 
 def _plan(params: Params, job: Job) -> "Plan":
-    from dpc.stages import estimate
+    from dpc.stages import estimate, together
+    from dpc.stages.cells import Draw
     from dpc.stages.features import items_of
     from dpc.stages.finetune import batch_key, stage_two_recipe
     from dpc.stages.tune import prolonged, stage_one_recipe, start
 
-    name, seed = job.cell["backbone"], job.cell["seed"]
-    params = params.at(job.cell["dataset"], job.cell["shots"])
-    inputs = {role: entry.read() for role, entry in job.inputs.items() if role != "tuned"}
+    name, shots = job.cell["backbone"], job.cell["shots"]
+    seeds = job.cell.get("seeds", [job.cell.get("seed")])
+    drawn = [Draw(shots, seed) for seed in seeds]
+    params, seed = params.at(job.cell["dataset"], shots), seeds[0]
+    read = {role: one.read() for role, one in job.inputs.items() if not role.endswith("tuned")}
+    inputs = together.part(read, drawn, drawn[0])
     two = job.stage in ("finetune", "two_step")
     unlabelled = traits(params, name)["transductive"] and not two
     module, task = start(params, name, seed, inputs, unlabelled)
     source, part = (inputs["taught"], "image") if unlabelled else (inputs["shots"], "train")
     images = len(items_of(source, part))
-    title = job.title.removesuffix(f" seed {seed}")
+    title = job.title if len(drawn) > 1 else job.title.removesuffix(f" seed {seed}")
     if two:
         recipe = stage_two_recipe(params, name, job.stage == "two_step")
         place = batch_key(params, name)
-        return estimate.finetuning(title, task, module, images, recipe, place)
+        plan = estimate.finetuning(title, task, module, images, recipe, place)
+        return estimate.together(plan, len(drawn))
     first = stage_one_recipe(params.backbones[name], params.optimizer)
     if job.stage == "budget":
         first = prolonged(params, name, first, images, inputs["shots"])
-    return estimate.tuning(title, task, module, images, first, f"backbones.{name}.batch")
+    plan = estimate.tuning(title, task, module, images, first, f"backbones.{name}.batch")
+    return estimate.together(plan, len(drawn))

@@ -13,7 +13,6 @@ from dpc.backbones.base import Backbone, Task
 from dpc.backbones.recipe import Recipe
 from dpc.clip.model import Clip
 from dpc.collaboration.recipe import Finetuning
-from dpc.errors import DpcError
 from dpc.stages.activations import Tower, image_tower, text_tower
 from dpc.stages.machine import matmul_rate
 from dpc.training import steps_an_epoch
@@ -24,8 +23,6 @@ FLOOR = 4 * 2**20  # bytes that a first step takes however small it is
 SLOWDOWN = {"fp32": 1.2, "bf16": 2.5}
 # Seconds for the calls of one block, forward and backward, however few the tokens.
 BLOCK = {"fp32": 1e-3, "bf16": 2e-3}
-UNITS = (("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10))
-CLOCK = (("hours", 3600), ("minutes", 60))
 
 
 @dataclass(frozen=True)
@@ -59,6 +56,7 @@ class Plan:
         parameter, batch: what sets the images of a step, and its value.
         classes_follow: whether ``classes`` grow with the batch.
         leaner: the same training with ``clip.precision`` bf16; None if it is that already.
+        alone: of several trainings that take their steps together, one of them.
     """
 
     title: str
@@ -76,6 +74,7 @@ class Plan:
     batch: int
     classes_follow: bool
     leaner: "Plan | None" = None
+    alone: "Plan | None" = None
 
     @property
     def memory(self) -> int:
@@ -204,72 +203,24 @@ def estimate(
     return dataclasses.replace(plan(bf16=False), leaner=plan(bf16=True))
 
 
-def describe(plan: Plan) -> str:
-    """Several lines for people."""
-    trained = sum(value.count for value in plan.learned if value.trained)
-    total = sum(value.count for value in plan.learned)
-    carried = f", {total - trained:,} carried along" if total > trained else ""
-    lines = [plan.title, f"  {trained:,} numbers are trained{carried}"]
-    wide = max((len(value.name) for value in plan.learned), default=0)
-    for value in plan.learned:
-        shape = " × ".join(map(str, value.shape))
-        lines.append(
-            f"    {value.name:<{wide}}  {value.count:>9,}  {shape}"
-            f"{'' if value.trained else '  (carried along)'}"
-        )
-    seen = f"{plan.images} images" if plan.images else "frozen image features"
-    read = f"{plan.classes} sentences of up to {plan.context} tokens"
-    lines += [
-        f"  {plan.epochs} epochs of {plan.steps} steps",
-        f"  a step: {seen}, {read if plan.classes else 'fixed text features'}",
-        f"  memory: about {_bytes(plan.memory)} at the peak, beside the weights",
-        f"  time: about {_time(plan.seconds)}",
-    ]
-    return "\n".join(lines)
-
-
-def refuse(plan: Plan, available: int | None) -> None:
-    """Stop before memory runs out.
-
-    Args:
-        available: bytes that are free with CLIP already loaded; None: not known, nothing happens.
-
-    Raises:
-        DpcError: with the parameter and the largest value that fits.
-    """
-    if available is None or plan.memory <= available:
-        return
-    ways = [(plan, "")]
-    if plan.leaner is not None:
-        ways.append((plan.leaner, "clip.precision=bf16"))
-    advice = "nothing smaller fits: take a smaller clip.model, or a larger machine"
-    for candidate, setting in ways:
-        batch = _largest_batch(candidate, available)
-        if batch:
-            smaller = f"{plan.parameter}={batch}" if batch < plan.batch else ""
-            advice = "take " + " and ".join(part for part in (setting, smaller) if part)
-            break
-    raise DpcError(
-        f"{plan.title}: a step takes about {_bytes(plan.memory)} beside the weights and "
-        f"{_bytes(available)} are free; {advice}"
+def together(plan: Plan, count: int) -> Plan:
+    """The plan of ``count`` such trainings that take their steps in one forward pass."""
+    if count == 1:
+        return plan
+    return dataclasses.replace(
+        plan,
+        images=count * plan.images,
+        classes=count * plan.classes,
+        state=count * plan.state,
+        seconds=count * plan.seconds,
+        leaner=None if plan.leaner is None else together(plan.leaner, count),
+        alone=plan,
     )
 
 
 def sentence_tokens(task: Task) -> int:
     """Tokens of the longest sentence of a task, SOT and EOT among them."""
-    return int(task.tokens.argmax(dim=-1).max()) + 1
-
-
-def _largest_batch(plan: Plan, available: int) -> int:
-    """The largest batch up to the plan's that fits; 0: none does."""
-    base = plan.memory_of(0)
-    each = plan.memory_of(1) - base
-    if each <= 0:  # neither images nor sentences go by the batch
-        return plan.batch if base <= available else 0
-    batch = min(plan.batch, max(0, (available - base) // each))
-    while batch and plan.memory_of(batch) > available:  # numbers are rounded
-        batch -= 1
-    return batch
+    return int(task.clip.tokenizer.ends(task.tokens).max()) + 1
 
 
 def _pixels(backbone: Backbone, images: int) -> int:
@@ -278,17 +229,3 @@ def _pixels(backbone: Backbone, images: int) -> int:
 
 def _sentences(backbone: Backbone, classes: int) -> int:
     return classes if backbone.prompts().text else 0
-
-
-def _bytes(number: int) -> str:
-    for word, size in UNITS:
-        if number >= size:
-            return f"{number / size:.1f} {word}"
-    return f"{number} bytes"
-
-
-def _time(seconds: float) -> str:
-    for word, size in CLOCK:
-        if seconds >= 2 * size:
-            return f"{seconds / size:.0f} {word}"
-    return f"{math.ceil(seconds)} s"

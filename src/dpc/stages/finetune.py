@@ -1,59 +1,95 @@
 """`dpc finetune`: stage two, the parallel prompt P' on the classes that P confuses."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from dpc.artifacts import Artifact
 from dpc.params.backbones import traits
 from dpc.params.load import require_dataset
 from dpc.params.sections import Params
-from dpc.stages import slices
-from dpc.stages.cells import Draw
+from dpc.stages import slices, together
+from dpc.stages.cells import Draw, titled
 from dpc.stages.inputs import shots_input, taught_input, teacher_input, tuned_input
 from dpc.stages.layout import Layout
 from dpc.stages.runner import Input, Job, Made, device_of
 
 if TYPE_CHECKING:
     from dpc.backbones.base import Backbone, Task
-    from dpc.clip.views import Bank
+    from dpc.collaboration.finetune import Pair
     from dpc.collaboration.recipe import Finetuning
 
 
 def job(
-    params: Params, layout: Layout, dataset: str, backbone: str, draw: Draw, two_step: bool = False
+    params: Params,
+    layout: Layout,
+    dataset: str,
+    backbone: str,
+    drawn: Sequence[Draw],
+    two_step: bool = False,
 ) -> Job:
-    """Clone P and tune the clone on the shots of one draw, hard negatives mined with P.
+    """Clone P of each draw and tune the clone on its shots, hard negatives mined with P. Several
+    draws take their steps together.
 
     With ``two_step``, the first rung of the ablation: plain cross-entropy, no negatives.
     """
     require_dataset(params, dataset)
-    params, seed = params.at(dataset, draw.shots), draw.seed
+    params = params.at(dataset, drawn[0].shots)
 
     def make(inputs: Mapping[str, Artifact], key: str) -> Made:
-        from dpc.stages.frozen import clip_for
-        from dpc.stages.material import material
-
-        clip, shots = clip_for(params), inputs["shots"]
-        tuned, task = start(params, backbone, inputs)
-        recipe = stage_two_recipe(params, backbone, two_step)
-        with material(params, layout, dataset, clip, tuned, inputs.get("taught")) as at_hand:
-            bank = at_hand.labelled(shots)
-            own_pool = pool_parts(params, backbone, two_step)
-            pool = at_hand.labelled(shots, "pool") if own_pool else None
-            what = f"{dataset} {backbone}{'+ts' if two_step else '+dpc'} {draw.title}"
-            made = parallel(task, tuned, bank, pool, recipe, seed, key, what)
-            return {"parallel.safetensors": made}
+        parts = {draw: together.part(inputs, drawn, draw) for draw in drawn}
+        cell = f"{dataset} {backbone}{'+ts' if two_step else '+dpc'} {titled(drawn)}"
+        made = trained(params, layout, dataset, backbone, parts, two_step, key, cell)
+        return together.each("parallel.safetensors", drawn, made.__getitem__)
 
     return Job(
         "two_step" if two_step else "finetune",
-        {"dataset": dataset, "backbone": backbone, "shots": draw.shots, "seed": seed},
+        together.cell(dataset, backbone, drawn),
         slices.finetune(params, backbone, two_step),
-        stage_two_inputs(params, layout, dataset, backbone, draw, two_step),
-        {"parallel.safetensors": layout.parallel(dataset, backbone, draw, two_step)},
+        together.inputs(
+            drawn,
+            lambda draw: stage_two_inputs(params, layout, dataset, backbone, draw, two_step),
+        ),
+        together.each(
+            "parallel.safetensors",
+            drawn,
+            lambda draw: layout.parallel(dataset, backbone, draw, two_step),
+        ),
         make,
         device_of(params),
     )
+
+
+def trained(
+    params: Params,
+    layout: Layout,
+    dataset: str,
+    backbone: str,
+    parts: Mapping[Draw, Mapping[str, Artifact]],
+    two_step: bool,
+    key: str,
+    what: str,
+) -> dict[Draw, Artifact]:
+    """P' of every draw, out of its inputs."""
+    from contextlib import ExitStack
+
+    from dpc.collaboration.finetune import Pair
+    from dpc.stages.frozen import clip_for
+    from dpc.stages.material import material
+
+    clip, pairs = clip_for(params), []
+    with ExitStack() as stack:
+        for draw, inputs in parts.items():
+            tuned, task = start(params, backbone, inputs)
+            at_hand = stack.enter_context(
+                material(params, layout, dataset, clip, tuned, inputs.get("taught"))
+            )
+            bank, pool = at_hand.labelled(inputs["shots"]), None
+            if pool_parts(params, backbone, two_step):
+                pool = at_hand.labelled(inputs["shots"], "pool")
+            pairs.append(Pair(task, tuned, bank, draw.seed, pool))
+        recipe = stage_two_recipe(params, backbone, two_step)
+        return dict(zip(parts, parallels(pairs, recipe, key, what), strict=True))
 
 
 def stage_two_inputs(
@@ -94,36 +130,30 @@ def start(
     return tuned, make_task(clip, tuned, names, template, taught)
 
 
-def parallel(
-    task: "Task",
-    tuned: "Backbone",
-    bank: "Bank",
-    pool: "Bank | None",
-    recipe: "Finetuning",
-    seed: int,
-    key: str,
-    what: str,
-) -> Artifact:
-    """Train P' and pack it; goes on from the checkpoint of ``key``, if there is one."""
+def parallels(pairs: Sequence["Pair"], recipe: "Finetuning", key: str, what: str) -> list[Artifact]:
+    """Train P' of each and pack it; goes on from the checkpoint of ``key``, if there is one."""
     import torch
 
-    from dpc.collaboration.finetune import finetune
+    from dpc.collaboration.finetune import finetune_together
     from dpc.stages.checkpoints import Checkpoint
     from dpc.stages.states import arrays
 
     checkpoint = Checkpoint(key, time.monotonic, what, recipe.epochs)
     with torch.enable_grad():
-        found, statistics = finetune(
-            task, tuned, bank, recipe, seed, checkpoint.save, checkpoint.load(), pool
-        )
+        found = finetune_together(pairs, recipe, checkpoint.save, checkpoint.load())
     checkpoint.done()
-    results = {
-        "history": statistics.history,
-        "steps": statistics.steps,
-        "images_seen": statistics.images_seen,
-        "pairs_per_step": statistics.pairs_per_step,
-    }
-    return Artifact(arrays(found.state_dict()), results)
+    return [
+        Artifact(
+            arrays(parallel.state_dict()),
+            {
+                "history": statistics.history,
+                "steps": statistics.steps,
+                "images_seen": statistics.images_seen,
+                "pairs_per_step": statistics.pairs_per_step,
+            },
+        )
+        for parallel, statistics in found
+    ]
 
 
 def batch_key(params: Params, backbone: str) -> str:

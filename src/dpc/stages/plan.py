@@ -9,7 +9,7 @@ from dpc.errors import DpcError
 from dpc.files import sha256
 from dpc.params.sections import Params
 from dpc.stages import evaluate, features, finetune, prepare, slices, teacher, tune
-from dpc.stages.cells import ZERO_SHOT, Draw, methods
+from dpc.stages.cells import ZERO_SHOT, Draw, methods, trained_together
 from dpc.stages.layout import Layout
 from dpc.stages.runner import Input, Job, provenance_of
 
@@ -47,6 +47,7 @@ def jobs(stage: str, params: Params, layout: Layout, chosen: Selection) -> Itera
         DpcError: a backbone that the grid does not have.
     """
     drawn = _draws(params, chosen)
+    groups = trained_together(params, drawn)
     backbones = _backbones(params, chosen)
     for dataset in chosen.datasets or params.tested:
         if stage == "prepare":
@@ -64,7 +65,7 @@ def jobs(stage: str, params: Params, layout: Layout, chosen: Selection) -> Itera
         elif stage in ("tune", "finetune"):
             for backbone in backbones:
                 if backbone != ZERO_SHOT:
-                    yield from _training(stage, params, layout, dataset, backbone, drawn, chosen)
+                    yield from _training(stage, params, layout, dataset, backbone, groups, chosen)
 
 
 def stale(params: Params, layout: Layout) -> list[str]:
@@ -137,11 +138,11 @@ def _training(
     layout: Layout,
     dataset: str,
     backbone: str,
-    drawn: Sequence[Draw],
+    groups: Sequence[tuple[Draw, ...]],
     chosen: Selection,
 ) -> Iterator[Job]:
-    for draw in drawn:
-        cell = (params, layout, dataset, backbone, draw)
+    for drawn in groups:
+        cell = (params, layout, dataset, backbone, drawn)
         if stage == "finetune":
             if chosen.wants("main"):
                 yield finetune.job(*cell)

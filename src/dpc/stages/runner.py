@@ -16,7 +16,7 @@ from dpc.files import digest, sweep, write_atomically
 from dpc.params.sections import Params
 from dpc.progress import LOG
 from dpc.provenance import library_versions
-from dpc.stages.cells import Draw
+from dpc.stages.cells import Draw, titled
 from dpc.stages.layout import Layout, checkpoint
 from dpc.stages.slices import Slice
 from dpc.store import Store
@@ -98,8 +98,8 @@ class Job:
         words = [self.stage, self.cell.get("dataset"), self.cell.get("method")]
         words.append(self.cell.get("backbone") if not self.cell.get("method") else None)
         shots, seed = self.cell.get("shots"), self.cell.get("seed")
-        if seed is not None:
-            words.append(Draw(shots or 0, seed).title)
+        seeds = self.cell.get("seeds", [] if seed is None else [seed])
+        words += [titled([Draw(shots or 0, each) for each in seeds])] if seeds else []
         return " ".join(str(word) for word in words if word)
 
 

@@ -276,7 +276,10 @@ def _backbone(params: Params, backbone: str) -> dict[str, Any]:
 
 
 def _training(params: Params, backbone: str) -> dict[str, Any]:
-    found = _backbone(params, backbone) | {"optimizer": asdict(params.optimizer)}
+    found = _backbone(params, backbone) | {
+        "optimizer": asdict(params.optimizer),
+        "together": params.run.together,
+    }
     if traits(params, backbone)["transductive"]:
         found["views"] = _drawn(params)["views"]  # of images that are in no few-shot set
     return found

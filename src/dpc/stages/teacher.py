@@ -32,6 +32,7 @@ def _tune(params: Params, layout: Layout, dataset: str) -> Job:
         import torch
 
         from dpc.backbones.base import make_task
+        from dpc.backbones.tuning import Tuning
         from dpc.stages.features import Encoder, labels_of, tuned_classes
         from dpc.stages.frozen import teacher_clip_for
         from dpc.stages.pictures import Pictures, PixelBank
@@ -53,7 +54,8 @@ def _tune(params: Params, layout: Layout, dataset: str) -> Job:
         with Pictures(params, layout, dataset, clip) as pictures:
             labels = torch.from_numpy(labels_of(shots))
             bank = PixelBank(pictures, shots, labels, torch.from_numpy(frozen).to(clip.device))
-            made = tuned(task, module, bank, recipe, seed, key, f"{dataset} teacher")
+            tuning = Tuning(task, module, bank, seed)
+            (made,) = tuned([tuning], recipe, key, f"{dataset} teacher")
         return {"tuned.safetensors": made}
 
     return Job(
@@ -128,16 +130,17 @@ def _image_features(
     from dpc.progress import track
     from dpc.stages.features import Encoder
     from dpc.stages.frozen import teacher_clip_for
-    from dpc.stages.pictures import Pictures, batches
+    from dpc.stages.pictures import Pictures
 
     clip, views = teacher_clip_for(params), slices.student_views(params)
     what = f"{dataset}: the teacher's view of the training images"
     if not module.needs_images:
         return Encoder(params, layout, dataset, clip, what).views(items, views)
     with Pictures(params, layout, dataset, clip) as pictures:
-        followed = track(pictures.all_views(items, views), what, len(items) * views, "images")
+        batches = pictures.view_batches(items, views)
+        followed = track(batches, what, len(items) * views, "images", size=len)
         found = [
             module.image_features(clip, Views(images=images.to(clip.device))).cpu()
-            for images in batches(iter(followed))
+            for images in followed
         ]
     return torch.cat(found).reshape(len(items), views, -1).numpy()

@@ -3,15 +3,15 @@
 import dataclasses
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from dpc.artifacts import Artifact
 from dpc.params.backbones import traits
 from dpc.params.load import require_dataset
 from dpc.params.sections import Optimizer, Params
-from dpc.stages import slices
-from dpc.stages.cells import Draw
+from dpc.stages import slices, together
+from dpc.stages.cells import Draw, titled
 from dpc.stages.inputs import shots_input, taught_input, teacher_input
 from dpc.stages.layout import Layout
 from dpc.stages.runner import Input, Job, Made, device_of
@@ -19,46 +19,81 @@ from dpc.stages.runner import Input, Job, Made, device_of
 if TYPE_CHECKING:
     from dpc.backbones.base import Backbone, Task
     from dpc.backbones.recipe import Recipe
-    from dpc.clip.views import Bank
+    from dpc.backbones.tuning import Tuning
 
 
 def job(
-    params: Params, layout: Layout, dataset: str, backbone: str, draw: Draw, budget: bool = False
+    params: Params,
+    layout: Layout,
+    dataset: str,
+    backbone: str,
+    drawn: Sequence[Draw],
+    budget: bool = False,
 ) -> Job:
-    """Tune ``backbone`` on the shots of one draw; a transductive one on the unlabelled training
-    images of all classes.
+    """Tune ``backbone`` on the shots of each draw; a transductive one on the unlabelled training
+    images of all classes. Several draws take their steps together.
 
     With ``budget``, for at least as many images as stages one and two see together.
     """
     require_dataset(params, dataset)
-    params, seed = params.at(dataset, draw.shots), draw.seed
+    params = params.at(dataset, drawn[0].shots)
 
     def make(inputs: Mapping[str, Artifact], key: str) -> Made:
-        from dpc.stages.frozen import clip_for
-        from dpc.stages.material import material
-
-        clip = clip_for(params)
-        unlabelled = traits(params, backbone)["transductive"]
-        module, task = start(params, backbone, seed, inputs, unlabelled)
-        recipe = stage_one_recipe(params.backbones[backbone], params.optimizer)
-        with material(params, layout, dataset, clip, module, inputs.get("taught")) as at_hand:
-            bank = at_hand.unlabelled() if unlabelled else at_hand.labelled(inputs["shots"])
-            if budget:
-                recipe = prolonged(params, backbone, recipe, len(bank.labels), inputs["shots"])
-            what = f"{dataset} {backbone} {draw.title}"
-            return {"tuned.safetensors": tuned(task, module, bank, recipe, seed, key, what)}
+        parts = {draw: together.part(inputs, drawn, draw) for draw in drawn}
+        cell = f"{dataset} {backbone} {titled(drawn)}"
+        made = trained(params, layout, dataset, backbone, parts, budget, key, cell)
+        return together.each("tuned.safetensors", drawn, made.__getitem__)
 
     stage = "budget" if budget else "tune"
     read = slices.budget(params, backbone) if budget else slices.tune(params, backbone)
     return Job(
         stage,
-        {"dataset": dataset, "backbone": backbone, "shots": draw.shots, "seed": seed},
+        together.cell(dataset, backbone, drawn),
         read,
-        stage_one_inputs(params, layout, dataset, backbone, draw, budget),
-        {"tuned.safetensors": layout.tuned(dataset, backbone, draw, budget)},
+        together.inputs(
+            drawn,
+            lambda draw: stage_one_inputs(params, layout, dataset, backbone, draw, budget),
+        ),
+        together.each(
+            "tuned.safetensors", drawn, lambda draw: layout.tuned(dataset, backbone, draw, budget)
+        ),
         make,
         device_of(params),
     )
+
+
+def trained(
+    params: Params,
+    layout: Layout,
+    dataset: str,
+    backbone: str,
+    parts: Mapping[Draw, Mapping[str, Artifact]],
+    budget: bool,
+    key: str,
+    what: str,
+) -> dict[Draw, Artifact]:
+    """P of every draw, out of its inputs."""
+    from contextlib import ExitStack
+
+    from dpc.backbones.tuning import Tuning
+    from dpc.stages.frozen import clip_for
+    from dpc.stages.material import material
+
+    clip, tunings = clip_for(params), []
+    recipe = stage_one_recipe(params.backbones[backbone], params.optimizer)
+    unlabelled = traits(params, backbone)["transductive"]
+    with ExitStack() as stack:
+        for draw, inputs in parts.items():
+            module, task = start(params, backbone, draw.seed, inputs, unlabelled)
+            at_hand = stack.enter_context(
+                material(params, layout, dataset, clip, module, inputs.get("taught"))
+            )
+            bank = at_hand.unlabelled() if unlabelled else at_hand.labelled(inputs["shots"])
+            tunings.append(Tuning(task, module, bank, draw.seed))
+        if budget:
+            shots = next(iter(parts.values()))["shots"]
+            recipe = prolonged(params, backbone, recipe, len(tunings[0].bank.labels), shots)
+        return dict(zip(parts, tuned(tunings, recipe, key, what), strict=True))
 
 
 def stage_one_inputs(
@@ -96,35 +131,35 @@ def start(
     return module, make_task(clip, module, names, template, taught)
 
 
-def tuned(
-    task: "Task",
-    module: "Backbone",
-    bank: "Bank",
-    recipe: "Recipe",
-    seed: int,
-    key: str,
-    what: str,
-) -> Artifact:
-    """Train ``module`` and pack it; goes on from the checkpoint of ``key``, if there is one."""
+def tuned(tunings: Sequence["Tuning"], recipe: "Recipe", key: str, what: str) -> list[Artifact]:
+    """Train the backbones and pack them; goes on from the checkpoint of ``key`` if there is one."""
     import torch
 
-    from dpc.backbones.tuning import tune
+    from dpc.backbones.tuning import tune_together
     from dpc.stages.checkpoints import Checkpoint
     from dpc.stages.states import arrays
     from dpc.training import items_an_epoch, steps_an_epoch
 
     checkpoint = Checkpoint(key, time.monotonic, what, recipe.epochs)
     with torch.enable_grad():
-        history = tune(task, module, bank, recipe, seed, checkpoint.save, checkpoint.load())
+        histories = tune_together(tunings, recipe, checkpoint.save, checkpoint.load())
     checkpoint.done()
-    results = {
-        "history": history,
-        "steps": recipe.epochs * steps_an_epoch(len(bank.labels), recipe.batch),
-        "images_seen": recipe.epochs * items_an_epoch(len(bank.labels), recipe.batch),
-        "epochs": recipe.epochs,
-        "learned": {name: list(value.shape) for name, value in module.named_parameters()},
-    }
-    return Artifact(arrays(module.state_dict()), results)
+    images = len(tunings[0].bank.labels)
+    return [
+        Artifact(
+            arrays(tuning.backbone.state_dict()),
+            {
+                "history": history,
+                "steps": recipe.epochs * steps_an_epoch(images, recipe.batch),
+                "images_seen": recipe.epochs * items_an_epoch(images, recipe.batch),
+                "epochs": recipe.epochs,
+                "learned": {
+                    name: list(value.shape) for name, value in tuning.backbone.named_parameters()
+                },
+            },
+        )
+        for tuning, history in zip(tunings, histories, strict=True)
+    ]
 
 
 def stage_one_recipe(block: Mapping[str, Any], optimizer: Optimizer) -> "Recipe":
