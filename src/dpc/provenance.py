@@ -31,6 +31,7 @@ PLUMBING = (
     "dpc.hashes",
     "dpc.params",
     "dpc.params.*",
+    "dpc.prefetch",
     "dpc.progress",
     "dpc.provenance",
     "dpc.stages",
