@@ -9,6 +9,7 @@ from typing import TypeAlias
 from dpc import __version__, commands
 from dpc.errors import DpcError
 from dpc.progress import setup
+from dpc.uncompiled import postpone_compiler
 
 Parsers: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 STAGE_HELP = {
@@ -43,6 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; the process's exit code: 0, 1 (a problem in one line), 2 (wrong params)."""
     options = _parser().parse_args(arguments)
     setup(options.verbose - options.quiet)
+    postpone_compiler()
     try:
         return options.run(options) or 0
     except DpcError as problem:

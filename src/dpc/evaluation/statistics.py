@@ -4,8 +4,6 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from scipy import stats
-
 TIE = 1e-9  # percent points: accuracies closer than this are equal
 
 
@@ -78,8 +76,10 @@ def paired_t(differences: Sequence[float], level: float = 0.95) -> PairedTest:
         return PairedTest(summary.n, 0.0, 0.0, 0.0, 0.0, 1.0, wins, ties, losses)
     error = summary.std / math.sqrt(summary.n) if summary.std > TIE else 0.0
     t = summary.mean / error if error > 0 else math.copysign(math.inf, summary.mean)
+    from scipy.special import stdtr, stdtrit  # here: the other functions are asked without scipy
+
     freedom = summary.n - 1
-    half = float(stats.t.ppf((1 + level) / 2, freedom)) * error
-    p = float(2 * stats.t.sf(abs(t), freedom))
+    half = float(stdtrit(freedom, (1 + level) / 2)) * error
+    p = float(2 * stdtr(freedom, -abs(t)))
     low, high = summary.mean - half, summary.mean + half
     return PairedTest(summary.n, summary.mean, low, high, t, p, wins, ties, losses)

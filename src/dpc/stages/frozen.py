@@ -38,7 +38,7 @@ def _load(spec: ClipSpec, threads: int, gpu_share: int) -> Clip:
     # cuBLAS repeats itself only with a workspace of fixed size, which it reads when CUDA starts.
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.set_num_threads(threads)
-    torch.use_deterministic_algorithms(True)
+    torch.set_deterministic_debug_mode("error")  # imports no compiler to tell it as well
     torch.backends.cudnn.allow_tf32 = False  # fp32 is not cut to 10 bits, in convolutions neither
     if resolve_device(spec.device).type == "cuda":
         _take_a_gpu(gpu_share)
