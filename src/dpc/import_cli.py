@@ -90,8 +90,8 @@ def _run(options: argparse.Namespace) -> None:
     standard = standard_place(options.stage, found.backbone)
     path = options.out or put_in(standard, options.dataset, draw)
     write_atomically(path, artifacts.encode(made))
-    print(f"wrote {path}; in params.yaml, or as an override:")
-    print(f"  imported.{found.backbone}.{options.stage}='{options.out or standard}'")
+    print(f"wrote {path}; in params.yaml:")
+    print(f"  imported: {{{found.backbone}: {{{options.stage}: '{options.out or standard}'}}}}")
 
 
 def expected_backbone(params: "Params", name: str) -> "Backbone":

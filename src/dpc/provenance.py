@@ -40,6 +40,7 @@ PLUMBING = (
     "dpc.stages.cells",
     "dpc.stages.dry_run",
     "dpc.stages.estimate",
+    "dpc.stages.imported",
     "dpc.stages.inputs",
     "dpc.stages.layout",
     "dpc.stages.machine",

@@ -10,7 +10,14 @@ from dpc.params.load import require_dataset
 from dpc.params.sections import Params
 from dpc.stages import slices, together
 from dpc.stages.cells import Draw, titled
-from dpc.stages.inputs import shots_input, taught_input, teacher_input, tuned_input
+from dpc.stages.imported import mark, taken
+from dpc.stages.inputs import (
+    imported_input,
+    shots_input,
+    taught_input,
+    teacher_input,
+    tuned_input,
+)
 from dpc.stages.layout import Layout
 from dpc.stages.runner import Input, Job, Made, device_of
 
@@ -39,7 +46,10 @@ def job(
     def make(inputs: Mapping[str, Artifact], key: str) -> Made:
         parts = {draw: together.part(inputs, drawn, draw) for draw in drawn}
         cell = f"{dataset} {backbone}{'+ts' if two_step else '+dpc'} {titled(drawn)}"
-        made = trained(params, layout, dataset, backbone, parts, two_step, key, cell)
+        if mark(params, "parallel", backbone) and not two_step:
+            made = given(params, dataset, backbone, parts)
+        else:
+            made = trained(params, layout, dataset, backbone, parts, two_step, key, cell)
         return together.each("parallel.safetensors", drawn, made.__getitem__)
 
     return Job(
@@ -92,10 +102,21 @@ def trained(
         return dict(zip(parts, parallels(pairs, recipe, key, what), strict=True))
 
 
+def given(
+    params: Params, dataset: str, backbone: str, parts: Mapping[Draw, Mapping[str, Artifact]]
+) -> dict[Draw, Artifact]:
+    """P' of every draw, tuned elsewhere."""
+    found = {}
+    for draw, inputs in parts.items():
+        tuned, _ = start(params, backbone, inputs)
+        found[draw] = taken(params, "parallel", dataset, backbone, draw, tuned, inputs["imported"])
+    return found
+
+
 def stage_two_inputs(
     params: Params, layout: Layout, dataset: str, backbone: str, draw: Draw, two_step: bool
 ) -> dict[str, Input]:
-    """The shots, P, and the teacher if the backbone needs one."""
+    """The shots, P, and the teacher if the backbone needs one; P', if it was tuned elsewhere."""
     parts = ("train.", *pool_parts(params, backbone, two_step))
     found = {
         "shots": shots_input(params, layout, dataset, draw, *parts),
@@ -105,6 +126,8 @@ def stage_two_inputs(
         found["teacher"] = teacher_input(params, layout, dataset)
         if kept_losses(params, backbone):  # nothing else compares images with the teacher's
             found["taught"] = taught_input(params, layout, dataset)
+    if not two_step:
+        found |= imported_input(params, "parallel", dataset, backbone, draw)
     return found
 
 

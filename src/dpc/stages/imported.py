@@ -50,7 +50,7 @@ def _place(params: Params, stage: str, backbone: str) -> str:
     return getattr(entry, stage) if entry is not None else ""
 
 
-def hashes(params: Params, stage: str, backbone: str) -> dict[str, Any]:
+def file_hashes(params: Params, stage: str, backbone: str) -> dict[str, Any]:
     """What engines look at beside the parameters: the files' content, null of a missing one."""
     found = {}
     for dataset in params.run.datasets:
@@ -85,8 +85,8 @@ def taken(
     params: Params,
     stage: str,
     dataset: str,
-    draw: Draw,
     backbone: str,
+    draw: Draw,
     module: "Backbone",
     artifact: Artifact,
 ) -> Artifact:

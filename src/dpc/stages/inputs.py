@@ -3,6 +3,7 @@
 from dpc.params.sections import Params
 from dpc.stages import slices
 from dpc.stages.cells import Draw, Method
+from dpc.stages.imported import import_command, imported_file
 from dpc.stages.layout import Layout
 from dpc.stages.runner import Input
 
@@ -64,6 +65,19 @@ def parallel_input(
         slices.finetune(params, backbone, two_step),
         f"run `dpc finetune {cell}{' --part ablation' if two_step else ''}`",
     )
+
+
+def imported_input(
+    params: Params, stage: str, dataset: str, backbone: str, draw: Draw
+) -> dict[str, Input]:
+    """Prompts from elsewhere as the input of the stage that they take the place of; nothing where
+    the prompts are trained here. ``stage``: "tuned" or "parallel"."""
+    path = imported_file(params, stage, dataset, backbone, draw)
+    if path is None:
+        return {}
+    # no parameter or code of this experiment made it: nothing there to be stale
+    made_by: slices.Slice = {"params": None, "code": None}
+    return {"imported": Input(path, made_by, import_command(stage, dataset, backbone, draw))}
 
 
 def row_input(

@@ -19,6 +19,7 @@ from dpc.params.load import as_dict, without_places
 from dpc.params.sections import Params
 from dpc.provenance import code_version
 from dpc.stages.cells import Method, methods
+from dpc.stages.imported import STAGES, file_hashes, mark
 from dpc.stages.layout import Layout
 
 Slice = dict[str, Any]
@@ -31,8 +32,9 @@ def all_slices(params: Params) -> dict[str, Slice]:
         found[f"prepare.{dataset}"] = prepare(params, dataset)
     for backbone in params.run.backbones:
         apart = _exceptions(params, backbone)
-        found[f"tune.{backbone}"] = tune(params, backbone) | apart
-        found[f"finetune.{backbone}"] = finetune(params, backbone) | apart
+        files = {stage: file_hashes(params, stage, backbone) for stage in STAGES}
+        found[f"tune.{backbone}"] = tune(params, backbone) | apart | files["tuned"]
+        found[f"finetune.{backbone}"] = finetune(params, backbone) | apart | files["parallel"]
     found["teacher"] = both_of_teacher(params)
     for backbone in params.run.budget:
         found[f"budget.{backbone}"] = budget(params, backbone) | _exceptions(params, backbone)
@@ -173,7 +175,7 @@ def student_views(params: Params) -> int:
 
 def tune(params: Params, backbone: str) -> Slice:
     """Stage one: the backbone's block, the optimizer, the CLIP."""
-    values = _training(params, backbone)
+    values = _training(params, backbone) | mark(params, "tuned", backbone)
     return _computed(params, values, "dpc.stages.tune", backbone_module(params, backbone))
 
 
@@ -200,9 +202,10 @@ def finetune(params: Params, backbone: str, two_step: bool = False) -> Slice:
     if two_step:
         values["objective"] = "cross_entropy"
         del values["negatives"]  # it draws none
+    elsewhere = {} if two_step else mark(params, "parallel", backbone)
     return _computed(
         params,
-        _training(params, backbone) | {"dpc": values},
+        _training(params, backbone) | {"dpc": values} | elsewhere,
         "dpc.stages.finetune",
         backbone_module(params, backbone),
     )

@@ -12,7 +12,8 @@ from dpc.params.load import require_dataset
 from dpc.params.sections import Optimizer, Params
 from dpc.stages import slices, together
 from dpc.stages.cells import Draw, titled
-from dpc.stages.inputs import shots_input, taught_input, teacher_input
+from dpc.stages.imported import mark, taken
+from dpc.stages.inputs import imported_input, shots_input, taught_input, teacher_input
 from dpc.stages.layout import Layout
 from dpc.stages.runner import Input, Job, Made, device_of
 
@@ -41,7 +42,10 @@ def job(
     def make(inputs: Mapping[str, Artifact], key: str) -> Made:
         parts = {draw: together.part(inputs, drawn, draw) for draw in drawn}
         cell = f"{dataset} {backbone} {titled(drawn)}"
-        made = trained(params, layout, dataset, backbone, parts, budget, key, cell)
+        if mark(params, "tuned", backbone) and not budget:
+            made = given(params, dataset, backbone, parts)
+        else:
+            made = trained(params, layout, dataset, backbone, parts, budget, key, cell)
         return together.each("tuned.safetensors", drawn, made.__getitem__)
 
     stage = "budget" if budget else "tune"
@@ -96,17 +100,31 @@ def trained(
         return dict(zip(parts, tuned(tunings, recipe, key, what), strict=True))
 
 
+def given(
+    params: Params, dataset: str, backbone: str, parts: Mapping[Draw, Mapping[str, Artifact]]
+) -> dict[Draw, Artifact]:
+    """P of every draw, tuned elsewhere."""
+    unlabelled = traits(params, backbone)["transductive"]
+    found = {}
+    for draw, inputs in parts.items():
+        module, _ = start(params, backbone, draw.seed, inputs, unlabelled)
+        found[draw] = taken(params, "tuned", dataset, backbone, draw, module, inputs["imported"])
+    return found
+
+
 def stage_one_inputs(
     params: Params, layout: Layout, dataset: str, backbone: str, draw: Draw, budget: bool
 ) -> dict[str, Input]:
     """The shots, unless a backbone is transductive (stage two's length follows from them in any
-    case); the teacher, if it needs one."""
+    case); the teacher, if it needs one; P itself, if it was tuned elsewhere."""
     found, described = {}, traits(params, backbone)
     if budget or not described["transductive"]:
         found["shots"] = shots_input(params, layout, dataset, draw, "train.")
     if described["needs_teacher"]:
         found["teacher"] = teacher_input(params, layout, dataset)
         found["taught"] = taught_input(params, layout, dataset)
+    if not budget:
+        found |= imported_input(params, "tuned", dataset, backbone, draw)
     return found
 
 
