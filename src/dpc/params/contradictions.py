@@ -7,6 +7,7 @@ from dpc.backbones import BACKBONES
 from dpc.clip.spec import ClipSpec, check_spec
 from dpc.errors import DpcError
 from dpc.params.backbones import SAFE_NAME, traits
+from dpc.params.import_rules import import_problems
 from dpc.params.protocol_rules import protocol_problems
 from dpc.params.sections import ClipParams, Dpc, Params, TeacherParams
 
@@ -16,6 +17,7 @@ def contradictions(params: Params) -> list[str]:
     found = [line for name in params.tested if (line := unknown_dataset(name, params))]
     found += _names(params)
     found += _exceptions(params)
+    found += import_problems(params)
     found += _templates(params)
     found += _grid(params)
     found += protocol_problems(params)
