@@ -23,7 +23,14 @@ ROOMS = [
     "stages",
     "doctor",
 ]
-LIGHT = ["dpc.params", "dpc.params.load", "dpc.cli", "dpc.artifacts", "dpc.clip.spec"]
+LIGHT = [
+    "dpc.params",
+    "dpc.params.load",
+    "dpc.cli",
+    "dpc.artifacts",
+    "dpc.clip.spec",
+    "dpc.clip.anatomy",
+]
 
 
 def modules(room):

@@ -174,7 +174,13 @@ def test_a_learner_beside_the_file_is_found_and_its_traits_cost_no_torch(smoke):
     smoke["run"]["backbones"] = ["mine"]
     smoke["run"]["budget"] = []
     params = checked(smoke)
-    expected = {"label": "Mine", "transductive": True, "needs_teacher": True, "kept_losses": []}
+    expected = {
+        "label": "Mine",
+        "transductive": True,
+        "needs_teacher": True,
+        "kept_losses": [],
+        "prompted": {"text": ""},
+    }
     assert traits(params, "mine") == expected
     assert backbone_module(params, "mine") == "learner_c"
     write(smoke)

@@ -166,6 +166,7 @@ def test_the_block_of_the_page_loads():
         "transductive": False,
         "needs_teacher": False,
         "kept_losses": ["knowledge"],
+        "prompted": {"text": ""},
     }
     assert backbone_module(params, "kgcoop") == "kgcoop"
     text = render(values, description_for(values))

@@ -110,6 +110,10 @@ class Backbone(nn.Module, ABC):
     transductive: ClassVar[bool] = False
     # Whether it is made by `from_teacher` and its tasks and images carry a teacher's features.
     needs_teacher: ClassVar[bool] = False
+    # The towers that its prompts go into, "text" and "image". A CLIP that cannot take them is
+    # refused before any work, and so are more layers than a tower has, by the parameter that
+    # says so: `param(…, layers=("text",))`.
+    prompted: ClassVar[tuple[str, ...]] = ("text",)
     # Names of `regularizers` that DPC keeps beside its own loss unless params say otherwise.
     kept_losses: ClassVar[tuple[str, ...]] = ()
 

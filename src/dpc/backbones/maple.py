@@ -34,7 +34,11 @@ class MaPLeParams:
     )
     length: int = param(2, "Prompt tokens of each prompted layer.", ge=1, source=RELEASED)
     depth: int = param(
-        9, "Prompted layers of both towers, the input counted.", ge=1, source=RELEASED
+        9,
+        "Prompted layers of both towers, the input counted.",
+        ge=1,
+        source=RELEASED,
+        layers=("text", "image"),
     )
     lr: float = param(0.0035, "Learning rate of stage one (SGD).", gt=0, source=RELEASED)
     epochs: int = param(5, "Epochs of stage one.", ge=1, source=RELEASED)
@@ -53,6 +57,7 @@ class MaPLe(Backbone):
 
     Params = MaPLeParams
     label = "MaPLe"
+    prompted = ("text", "image")
 
     def __init__(
         self,

@@ -23,7 +23,11 @@ class PromptKDParams:
 
     length: int = param(4, "Number of image prompt tokens.", ge=1, source="PromptKD")
     depth: int = param(
-        9, "Image layers with prompts, the input counted.", ge=1, source="PromptKD: base-to-new"
+        9,
+        "Image layers with prompts, the input counted.",
+        ge=1,
+        source="PromptKD: base-to-new",
+        layers=("image",),
     )
     kd_weight: float = param(
         1000.0,
@@ -66,6 +70,7 @@ class PromptKD(Backbone):
 
     Params = PromptKDParams
     label = "PromptKD"
+    prompted = ("image",)
     transductive = True
     needs_teacher = True
 

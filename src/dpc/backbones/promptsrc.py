@@ -30,10 +30,18 @@ class PromptSRCParams:
     )
     length: int = param(4, "Prompt tokens of each prompted layer.", ge=1, source=RELEASED)
     text_depth: int = param(
-        9, "Prompted layers of the text tower, the input counted.", ge=1, source=RELEASED
+        9,
+        "Prompted layers of the text tower, the input counted.",
+        ge=1,
+        source=RELEASED,
+        layers=("text",),
     )
     image_depth: int = param(
-        9, "Prompted layers of the image tower, the input counted.", ge=1, source=RELEASED
+        9,
+        "Prompted layers of the image tower, the input counted.",
+        ge=1,
+        source=RELEASED,
+        layers=("image",),
     )
     text_weight: float = param(
         25.0, "Weight of the distance to frozen text features.", ge=0, source=RELEASED
@@ -77,6 +85,7 @@ class PromptSRC(Backbone):
 
     Params = PromptSRCParams
     label = "PromptSRC"
+    prompted = ("text", "image")
     kept_losses = ("text_l1", "image_l1", "kl")
 
     def __init__(

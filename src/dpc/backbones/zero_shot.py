@@ -39,6 +39,7 @@ class ZeroShot(Backbone):
 
     Params = ZeroShotParams
     label = "Zero-shot CLIP"
+    prompted = ()
 
     def __init__(self, templates: Sequence[str] = ()):
         super().__init__()

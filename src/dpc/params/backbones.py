@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from dpc.backbones import BACKBONES, look_here, resolve
+from dpc.clip.anatomy import TOWERS
 from dpc.errors import DpcError
 from dpc.params.check import problems
 from dpc.params.schema import ANY, Description, defaults, describe, partial
@@ -91,7 +92,8 @@ def traits(params: Params, name: str) -> Mapping[str, Any]:
     """What a backbone says of itself, without importing it where that is remembered.
 
     Returns:
-        "label" (its name in tables), "transductive", "needs_teacher" and "kept_losses".
+        "label" (its name in tables), "transductive", "needs_teacher", "kept_losses" and
+        "prompted" (its towers, each with the parameter that is its depth, or "").
     """
     found = _description(_path(params, name))["traits"]
     return {**found, "label": found["label"] or name}
@@ -191,19 +193,26 @@ def _described_anew(path: str) -> Description:
     if not (isinstance(kind.Params, type) and dataclasses.is_dataclass(kind.Params)):
         raise DpcError(f"{path}.Params is no dataclass; decorate it with @dataclass(frozen=True)")
     found = describe(kind.Params)
-    for name, inner in found["fields"].items():
+    fields = found["fields"]
+    for name, inner in fields.items():
         if inner.get("type") not in LEAF_TYPES:
             raise DpcError(
                 f"{path}.Params.{name} is no {', '.join(LEAF_TYPES)} or list of one of them"
             )
-    missing = [name for name in RECIPE if name not in found["fields"]]
+    missing = [name for name in RECIPE if name not in fields]
     if missing and path not in BACKBONES.values():
         raise DpcError(f"{path}.Params has no {missing[0]}: stage one reads {', '.join(RECIPE)}")
+    if not set(kind.prompted) <= set(TOWERS):
+        raise DpcError(f"{path}.prompted is {kind.prompted}: towers are {', '.join(TOWERS)}")
     found["traits"] = {
         "label": kind.label,
         "transductive": kind.transductive,
         "needs_teacher": kind.needs_teacher,
         "kept_losses": list(kind.kept_losses),
+        "prompted": {
+            tower: next((k for k, f in fields.items() if tower in f.get("layers", ())), "")
+            for tower in kind.prompted
+        },
     }
     return found
 

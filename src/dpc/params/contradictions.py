@@ -4,12 +4,11 @@ import difflib
 from collections.abc import Iterable
 
 from dpc.backbones import BACKBONES
-from dpc.clip.spec import ClipSpec, check_spec
-from dpc.errors import DpcError
 from dpc.params.backbones import SAFE_NAME, traits
+from dpc.params.clip_rules import clip_problems, teacher_problems
 from dpc.params.import_rules import import_problems
 from dpc.params.protocol_rules import protocol_problems
-from dpc.params.sections import ClipParams, Dpc, Params, TeacherParams
+from dpc.params.sections import Dpc, Params
 
 
 def contradictions(params: Params) -> list[str]:
@@ -21,7 +20,7 @@ def contradictions(params: Params) -> list[str]:
     found += _templates(params)
     found += _grid(params)
     found += protocol_problems(params)
-    found += _clip(params)
+    found += clip_problems(params)
     found += _dpc(params)
     found += _teacher(params)
     return found
@@ -124,18 +123,6 @@ def _grid(params: Params) -> list[str]:
     return found
 
 
-def _clip(params: Params) -> list[str]:
-    return _clip_spec(params.clip, params.clip)
-
-
-def _clip_spec(chosen: ClipParams | TeacherParams, clip: ClipParams) -> list[str]:
-    try:
-        check_spec(ClipSpec(chosen.model, chosen.pretrained, clip.precision, clip.device))
-    except DpcError as problem:
-        return [str(problem)]
-    return []
-
-
 def _dpc(params: Params) -> list[str]:
     found = _weight(params.dpc, "dpc")
     by_backbone = params.dpc.by_backbone
@@ -178,7 +165,7 @@ def _teacher(params: Params) -> list[str]:
             f"teacher.backbone: {teacher.backbone!r} needs a teacher itself; "
             "a prompt learner that needs none is expected"
         ]
-    return [line.replace("clip.", "teacher.") for line in _clip_spec(teacher, params.clip)]
+    return teacher_problems(params)
 
 
 def _needs_teacher(params: Params, name: str) -> bool:

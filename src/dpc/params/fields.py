@@ -18,6 +18,7 @@ def param(
     unique: bool = False,
     optional: bool = False,
     source: str = "",
+    layers: tuple[str, ...] = (),
 ) -> Any:
     """A dataclass field that carries its own documentation and limits.
 
@@ -29,6 +30,7 @@ def param(
         unique: a list whose elements may not repeat.
         optional: a file may leave the key out.
         source: where the default comes from.
+        layers: towers ("text", "image") in which it is a number of prompted layers.
     """
     metadata = {
         "doc": doc,
@@ -39,6 +41,7 @@ def param(
         "unique": unique,
         "optional": optional,
         "source": source,
+        "layers": layers,
     }
     if callable(default):
         return field(default_factory=default, metadata=metadata)

@@ -70,7 +70,7 @@ def _describe_field(hint: Any, f: dataclasses.Field) -> Description:
         nullable, hint = len(options) < len(typing.get_args(hint)), options[0]
     limits = {
         key: f.metadata[key]
-        for key in ("ge", "gt", "le", "choices", "unique", "optional", "source")
+        for key in ("ge", "gt", "le", "choices", "unique", "optional", "source", "layers")
         if f.metadata.get(key) or (key in ("ge", "gt", "le") and f.metadata.get(key) is not None)
     }
     if f.default_factory is not dataclasses.MISSING:
