@@ -40,6 +40,7 @@ def notes(report: Report, table: Table) -> list[str]:
         + (", transductive rows apart." if results.transductive else ".")
     )
     lines += _fixed(results)
+    lines += _imported(results)
     shown = [line for block in table.blocks for line in block.lines]
     if any(line.incomplete for line in shown):
         lines.append("† fewer seeds than the others.")
@@ -56,6 +57,23 @@ def _fixed(results: Results) -> list[str]:
         "With ω_n = 0 a target is read with the tuned prompt alone, the very prompt of the "
         "backbone: DPC's numbers on targets are the backbone's to the digit, by construction, and "
         "a test between them would say nothing."
+    ]
+
+
+def _imported(results: Results) -> list[str]:
+    """Whose prompts were tuned elsewhere."""
+    symbols = {"tuned": "P", "parallel": "P'"}
+    found = {
+        f"{symbols[role]} of {contender.name or contender.backbone}"
+        for (_, contender), scores in results.scores.items()
+        for score in scores
+        for role in score.row.get("imported") or ()
+    }
+    if not found:
+        return []
+    return [
+        f"Tuned elsewhere and imported (`dpc import`): {', '.join(sorted(found))}. Images and "
+        "steps are those of this run alone."
     ]
 
 
