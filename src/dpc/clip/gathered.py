@@ -19,11 +19,10 @@ T = TypeVar("T")
 
 
 class Question(NamedTuple):
-    """What one caller asks to be encoded."""
+    """What one caller asks to be encoded, and by which encoder of several."""
 
-    texts: bool  # else images
-    rows: Tensor  # (C, L) ids, or (B, 3, H, W) pixels
-    prompts: Sequence[Tensor]
+    encode: Callable[..., list[Tensor]]
+    asked: tuple[Tensor, Sequence[Tensor]]  # ids or pixels, and prompts
 
 
 def gathered(clips: Sequence[Clip], calls: Sequence[Callable[[Clip], T]]) -> list[T]:
@@ -33,7 +32,7 @@ def gathered(clips: Sequence[Clip], calls: Sequence[Callable[[Clip], T]]) -> lis
         ValueError: the CLIPs differ.
         Whatever the first of the calls raises that fails; the others are given up.
     """
-    if any(clip.model is not clips[0].model for clip in clips):
+    if any(clip is not clips[0] for clip in clips):
         raise ValueError("callers that are answered together share one CLIP")
     desk = _Desk(clips[0], len(calls))
 
@@ -86,18 +85,14 @@ class _Desk:
         asked, self._asked = self._asked, {}
         self._failed = True  # until all is encoded
         try:
-            for texts in (True, False):
-                chosen = {p: q for p, q in sorted(asked.items()) if q.texts is texts}
-                found = [_encode(self._clip, question) for question in chosen.values()]
-                self._answers |= dict(zip(chosen, found, strict=True))
+            for encode in (Clip.encode_texts, Clip.encode_images):
+                chosen = {p: one for p, one in sorted(asked.items()) if one.encode is encode}
+                if chosen:
+                    found = encode(self._clip, [one.asked for one in chosen.values()])
+                    self._answers |= dict(zip(chosen, found, strict=True))
             self._failed = False
         finally:
             self._changed.notify_all()
-
-
-def _encode(clip: Clip, question: Question) -> Tensor:
-    encode = clip.encode_text if question.texts else clip.encode_image
-    return encode(question.rows, question.prompts)
 
 
 class _Guest(Clip):
@@ -108,7 +103,7 @@ class _Guest(Clip):
         self._desk, self._place = desk, place
 
     def encode_text(self, tokens: Tensor, prompts: Sequence[Tensor] = ()) -> Tensor:
-        return self._desk.ask(self._place, Question(True, tokens, prompts))
+        return self._desk.ask(self._place, Question(Clip.encode_texts, (tokens, prompts)))
 
     def encode_image(self, images: Tensor, prompts: Sequence[Tensor] = ()) -> Tensor:
-        return self._desk.ask(self._place, Question(False, images, prompts))
+        return self._desk.ask(self._place, Question(Clip.encode_images, (images, prompts)))

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from dpc.clip.tokens import Tokenizer
-from dpc.clip.towers import ImageTower, TextTower
+from dpc.clip.towers import ImageTower, Sentences, TextTower
 from dpc.errors import DpcError
 
 
@@ -148,10 +148,17 @@ class Clip:
             ValueError: a prompt that does not fit the tower.
             DpcError: more prompt tokens than a sentence has words.
         """
+        return self.encode_texts([(tokens, prompts)])[0]
+
+    def encode_texts(self, asked: Sequence[tuple[Tensor, Sequence[Tensor]]]) -> list[Tensor]:
+        """:meth:`encode_text` of several ids and prompts, in one forward pass where that can be."""
         start = len(self.tokenizer.opening)
-        room = int(self.tokenizer.ends(tokens).min()) - start
+        sentences = [
+            Sentences(tokens, prompts, start, int(self.tokenizer.ends(tokens).min()) - start)
+            for tokens, prompts in asked
+        ]
         with self._precision():
-            return self._text.encode(tokens, prompts, start, room, cut=self.shortcuts).float()
+            return [found.float() for found in self._text.encode(sentences, self.shortcuts)]
 
     def encode_image(self, images: Tensor, prompts: Sequence[Tensor] = ()) -> Tensor:
         """Image features (B, d), not normalised.
@@ -170,6 +177,19 @@ class Clip:
         """
         with self._precision():
             return self._image.encode(images.to(self.device), prompts, self.shortcuts).float()
+
+    def encode_images(self, asked: Sequence[tuple[Tensor, Sequence[Tensor]]]) -> list[Tensor]:
+        """:meth:`encode_image` of several images and prompts, in one forward pass.
+
+        Prompts of the same shapes: each image then gets its own.
+        """
+        sizes = [len(images) for images, _ in asked]
+        layers = zip(*(prompts for _, prompts in asked), strict=True)
+        each = [
+            torch.cat([one.expand(size, -1, -1) for one, size in zip(layer, sizes, strict=True)])
+            for layer in layers
+        ]
+        return list(self.encode_image(torch.cat([one for one, _ in asked]), each).split(sizes))
 
     def _precision(self) -> contextlib.AbstractContextManager:
         if self.precision == "bf16":

@@ -1,17 +1,38 @@
 """The two towers of an open_clip model, walked block by block so that prompts can go in."""
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import torch
 from open_clip.model import CLIP
 from open_clip.transformer import TextTransformer, VisionTransformer
 from torch import Tensor, nn
 
-from dpc.clip.prefix import find_prefix, is_known, run_alone, run_for_first
+from dpc.clip.prefix import (
+    SharedPrefix,
+    find_prefix,
+    is_known,
+    run_alone,
+    run_for_first,
+    run_prefixes,
+)
 from dpc.errors import DpcError
 
-RunBlock = Callable[[Any, Tensor], Tensor]  # block, (N, T, d) -> (N, T, d)
+
+class Sentences(NamedTuple):
+    """Sentences of one caller, and what stands in them.
+
+    Attributes:
+        tokens: (C, L) ids.
+        prompts: one (n, d_t) a layer.
+        start: the position of the first word, and of the first prompt token.
+        room: words of the shortest sentence.
+    """
+
+    tokens: Tensor
+    prompts: Sequence[Tensor]
+    start: int
+    room: int
 
 
 class TextTower:
@@ -62,55 +83,68 @@ class TextTower:
         place = 0 if self.pool == "first" else tokens.shape[1] - 1
         return torch.full_like(tokens[:, 0], place)
 
-    def encode(
-        self, tokens: Tensor, prompts: Sequence[Tensor], start: int, room: int, cut: bool
-    ) -> Tensor:
-        """Features (C, d) of the rows of ``tokens`` (C, L); see ``Clip.encode_text``.
+    def encode(self, asked: Sequence[Sentences], cut: bool) -> list[Tensor]:
+        """Features (C, d) of the sentences of every caller; see ``Clip.encode_text``.
 
-        Args:
-            start: the position of the first word, and of the first prompt token.
-            room: words of the shortest sentence.
+        With ``cut`` they go through the blocks together, wherever each caller's share a prefix.
         """
-        width = self.token_embedding.weight.shape[1]
-        _check(prompts, width, len(self.blocks), room, where="text")
-        places = self.read(tokens)
-        shared = None
-        if cut and self.causal:
-            tokens = tokens[:, : int(places.max()) + 1]
-            prompted = len(prompts[0]) if prompts else 0
-            mask = self.tower.attn_mask
-            shared = find_prefix(self.blocks, mask, tokens, places, prompted, start)
-        if shared is None:
-            x = self._walk(tokens, slice(tokens.shape[1]), prompts, start, self._run_whole)
-            x = x[torch.arange(len(x), device=x.device), places.to(x.device)]
+        for one in asked:
+            _check(one.prompts, self._width, len(self.blocks), one.room, where="text")
+        found = [self._prefix(one) for one in asked] if cut and self.causal else []
+        shared = [one for one in found if one is not None]
+        if len(shared) == len(asked):
+            rows = self._walk_prefixes(asked, shared)
         else:
-            x = self._walk(shared.tokens, shared.positions, prompts, start, shared.run)
-            x = shared.take(x, places)
+            rows = [self._walk(one, cut) for one in asked]
         # The last norm works row by row: normalising the rows that are read is the same.
-        x = self.tower.ln_final(x)
+        x = self.tower.ln_final(rows[0] if len(rows) == 1 else torch.cat(rows))
         projection = self.tower.text_projection
-        if projection is None:
-            return x
-        return projection(x) if isinstance(projection, nn.Linear) else x @ projection
+        if projection is not None:
+            x = projection(x) if isinstance(projection, nn.Linear) else x @ projection
+        return list(x.split([len(one.tokens) for one in asked]))
 
-    def _walk(
-        self,
-        tokens: Tensor,
-        positions: Tensor | slice,
-        prompts: Sequence[Tensor],
-        start: int,
-        run: RunBlock,
-    ) -> Tensor:
-        """Hidden states (N, T, d) behind the blocks, of ids (N, T) at ``positions`` (T,)."""
-        x = self.token_embedding(tokens.to(self.positional_embedding.device))
-        if prompts:
-            x = overwrite(x, prompts[0], start)
-        x = x + self.positional_embedding[positions]
+    @property
+    def _width(self) -> int:
+        return self.token_embedding.weight.shape[1]
+
+    def _prefix(self, one: Sentences) -> SharedPrefix | None:
+        """What the sentences of a caller share; None: nothing, or not enough."""
+        places = self.read(one.tokens)
+        tokens = one.tokens[:, : int(places.max()) + 1]
+        prompted = len(one.prompts[0]) if one.prompts else 0
+        return find_prefix(self.blocks, self.tower.attn_mask, tokens, places, prompted, one.start)
+
+    def _walk_prefixes(
+        self, asked: Sequence[Sentences], shared: Sequence[SharedPrefix]
+    ) -> list[Tensor]:
+        """(C, d) of every caller: the rows that are read, behind the blocks."""
+        xs = [
+            self._embed(rows.tokens, rows.positions, one)
+            for one, rows in zip(asked, shared, strict=True)
+        ]
         for layer, block in enumerate(self.blocks):
-            if 0 < layer < len(prompts):
-                x = overwrite(x, prompts[layer], start)
-            x = run(block, x)
-        return x
+            xs = run_prefixes(block, shared, _deeper(xs, asked, layer))
+        return [
+            rows.take(x, self.read(one.tokens))
+            for one, rows, x in zip(asked, shared, xs, strict=True)
+        ]
+
+    def _walk(self, one: Sentences, cut: bool) -> Tensor:
+        """(C, d) of one caller: the rows that are read, behind the blocks."""
+        places = self.read(one.tokens)
+        length = int(places.max()) + 1 if cut and self.causal else one.tokens.shape[1]
+        x = self._embed(one.tokens[:, :length], slice(length), one)
+        for layer, block in enumerate(self.blocks):
+            (x,) = _deeper([x], [one], layer)
+            x = self._run_whole(block, x)
+        return x[torch.arange(len(x), device=x.device), places.to(x.device)]
+
+    def _embed(self, tokens: Tensor, positions: Tensor | slice, one: Sentences) -> Tensor:
+        """What enters the first block, of ids (N, T) at ``positions`` (T,)."""
+        x = self.token_embedding(tokens.to(self.positional_embedding.device))
+        if one.prompts:
+            x = overwrite(x, one.prompts[0], one.start)
+        return x + self.positional_embedding[positions]
 
     def _run_whole(self, block: nn.Module, x: Tensor) -> Tensor:
         mask, length = self.tower.attn_mask, x.shape[1]
@@ -134,7 +168,10 @@ class ImageTower:
         return self._vit().transformer.resblocks
 
     def encode(self, images: Tensor, prompts: Sequence[Tensor], cut: bool) -> Tensor:
-        """Features (B, d) of ``images`` (B, 3, H, W); see ``Clip.encode_image``."""
+        """Features (B, d) of ``images`` (B, 3, H, W); see ``Clip.encode_image``.
+
+        A prompt may also be (B, n, d_v): one for each image.
+        """
         if not prompts:
             return self.model.encode_image(images)
         vit = self._vit()
@@ -146,7 +183,7 @@ class ImageTower:
         x = vit.ln_pre(x)
         for layer, block in enumerate(self.blocks):
             if 0 < layer < len(prompts):
-                x = overwrite(x, prompts[layer], start=x.shape[1] - len(prompts[layer]))
+                x = overwrite(x, prompts[layer], start=x.shape[1] - prompts[layer].shape[-2])
             if not cut or not is_known(block):
                 x = _run(block, x, vit.transformer.batch_first, None)
             elif layer + 1 < len(self.blocks):
@@ -178,8 +215,17 @@ def is_causal(mask: Tensor | None) -> bool:
     return bool(torch.isneginf(mask[later]).all())
 
 
+def _deeper(xs: Sequence[Tensor], asked: Sequence[Sentences], layer: int) -> list[Tensor]:
+    """Every caller's rows with its prompt of a layer above the input, if it has one."""
+    return [
+        overwrite(x, one.prompts[layer], one.start) if 0 < layer < len(one.prompts) else x
+        for x, one in zip(xs, asked, strict=True)
+    ]
+
+
 def overwrite(x: Tensor, prompt: Tensor, start: int) -> Tensor:
-    """``x`` (N, L, d) with ``prompt`` (n, d) at positions start..start+n-1 of every row."""
+    """``x`` (N, L, d) with ``prompt`` (n, d), or one a row (N, n, d), at positions
+    start..start+n-1 of every row."""
     prompt = prompt.to(x.dtype).expand(len(x), -1, -1)
     return torch.cat([x[:, :start], prompt, x[:, start + prompt.shape[1] :]], dim=1)
 
@@ -196,12 +242,12 @@ def _check(
     if len(prompts) > layers:
         raise ValueError(f"prompts for {len(prompts)} layers, the {where} tower has {layers}")
     for layer, prompt in enumerate(prompts):
-        if prompt.ndim != 2 or prompt.shape[1] != width or len(prompt) != len(prompts[0]):
+        if prompt.ndim not in (2, 3) or prompt.shape != (*prompts[0].shape[:-1], width):
             raise ValueError(
                 f"{where} prompt of layer {layer} has shape {tuple(prompt.shape)}, "
-                f"expected ({len(prompts[0])}, {width})"
+                f"expected ({prompts[0].shape[-2]}, {width})"
             )
-    if prompts and room is not None and len(prompts[0]) > room:
+    if prompts and room is not None and prompts[0].shape[-2] > room:
         raise DpcError(
             f"{len(prompts[0])} {where} prompt tokens overwrite the end of a sentence that has "
             f"{room} tokens of words; use fewer context tokens or a longer template"
