@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 import matplotlib.style
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_pdf import FigureCanvasPdf
+from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
 # A colour is a backbone, by its place in the table: nothing here knows a backbone by name. Tones
@@ -48,7 +50,8 @@ STYLE = {
     "ytick.labelsize": 8,
     "lines.linewidth": 1.8,
     "lines.markersize": 4.5,
-    "savefig.transparent": True,
+    "figure.facecolor": "none",
+    "axes.facecolor": "none",
     "text.color": PALETTE["ink"][0],
     "axes.edgecolor": PALETTE["ink"][0],
     "axes.labelcolor": PALETTE["ink"][0],
@@ -117,8 +120,10 @@ def draw(
         figure = Figure(figsize=size, layout="constrained")
         paint(list(figure.subplots(1, columns, squeeze=False)[0]))
         svg, pdf = io.BytesIO(), io.BytesIO()
-        figure.savefig(svg, format="svg", metadata={"Date": None, "Creator": None})
-        figure.savefig(pdf, format="pdf", metadata={"CreationDate": None})
+        # savefig would draw everything once more before each of them, and lay it out again.
+        FigureCanvasSVG(figure).print_svg(svg, metadata={"Date": None, "Creator": None})
+        figure.set_layout_engine("none")
+        FigureCanvasPdf(figure).print_pdf(pdf, metadata={"CreationDate": None})
     return Drawing(name, title, alt, svg.getvalue(), pdf.getvalue())
 
 
