@@ -3,8 +3,11 @@
 import pytest
 import torch
 from golden_data import load_golden_clip
+from open_clip.transformer import QuickGELU
+from torch import nn
 
 from dpc.clip import towers
+from dpc.clip.prefix import feed_forward
 
 DEPTHS = [1, 2, "all"]
 
@@ -62,3 +65,33 @@ def test_a_block_that_somebody_hooked_into_is_left_alone(clips, generator):
         assert not torch.allclose(clip.encode_image(images, prompts), before)
     finally:
         handle.remove()
+
+
+@pytest.mark.parametrize("activation", [QuickGELU, nn.GELU])
+@pytest.mark.parametrize("bias", [True, False])
+def test_the_mlp_is_the_one_written_down(activation, bias, generator):
+    mlp = nn.Sequential(nn.Linear(8, 32, bias=bias), activation(), nn.Linear(32, 8, bias=bias))
+    for value in mlp.parameters():
+        value.data = torch.randn(value.shape, generator=generator)
+    x = 3 * torch.randn(2, 5, 8, generator=generator)
+    found = []
+    for function in (lambda x: feed_forward(mlp, x), mlp):
+        x = x.detach().requires_grad_()
+        y = function(x)
+        found.append((y.detach(), *torch.autograd.grad(y.square().sum(), x)))
+    for quick, slow in zip(*found, strict=True):
+        torch.testing.assert_close(quick, slow, rtol=0, atol=2e-6 * float(slow.abs().max()))
+
+
+def test_the_mlp_keeps_one_wide_tensor_for_the_gradient():
+    mlp = nn.Sequential(nn.Linear(8, 32), QuickGELU(), nn.Linear(32, 8)).requires_grad_(False)
+    x, kept = torch.ones(2, 5, 8, requires_grad=True), []
+
+    def keep(tensor):
+        kept.append(tensor)
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        feed_forward(mlp, x)
+    weights = {value.data_ptr() for value in mlp.parameters()}
+    assert [t.numel() for t in kept if t.data_ptr() not in weights] == [2 * 5 * 32]
