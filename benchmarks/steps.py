@@ -1,0 +1,302 @@
+"""A step of DPC's second stage here against the plain one of `plain.py`, in one run.
+
+    python benchmarks/steps.py                        # CoOp and PromptSRC on a ViT-B/16
+    python benchmarks/steps.py --backbone coop --profile
+    python benchmarks/steps.py --device cuda --precision bf16 --ours 50 --plain 20
+
+Both sides have the same weights (random: speed does not depend on them), images, labels,
+negatives and learning rates, and take turns, so that a busy machine slows both; the first step of
+each is not timed. Ours is `finetune()` itself, with an epoch for every step: what an epoch costs
+beside its steps is in the figures. Pixels are tensors at hand. Peak memory is that of a process
+for each side, beyond what the CLIP and the images take before the first step.
+"""
+
+import argparse
+import dataclasses
+import json
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from plain import Plain
+from regions import print_regions
+from torch import Tensor
+from torch.nn import functional as F
+
+from dpc.backbones import resolve
+from dpc.backbones.base import Backbone, Task, make_task
+from dpc.clip.features import encode_images
+from dpc.clip.load import load
+from dpc.clip.model import Clip
+from dpc.clip.sentences import sentence
+from dpc.clip.spec import ClipSpec
+from dpc.clip.views import Views
+from dpc.collaboration.finetune import finetune
+from dpc.collaboration.recipe import Finetuning
+from dpc.training import shuffled_batches, warmup_cosine
+
+SEED, LR = 1, 0.002
+EPOCHS, SHOTS = 20, 16  # of the released run that the features are paid by
+ENCODED = 32  # images of a pass without gradient
+MIB = 2**20
+COLOURS = "amber black blue brown green grey orange purple red white".split()
+THINGS = "anchor badger candle dolphin falcon garden helmet island kettle lantern".split()
+
+
+@dataclasses.dataclass(frozen=True)
+class AtHand:
+    """A bank of tensors: (N, V, d) features and, for backbones that prompt images, (N, V, 3, S, S)
+    pixels of V views of N images with ``labels`` (N,)."""
+
+    features: Tensor
+    images: Tensor | None
+    labels: Tensor
+
+    @property
+    def count(self) -> int:
+        return self.features.shape[1]
+
+    def views(self, indices: Tensor, view: int) -> Views:
+        view %= self.count
+        images = None if self.images is None else self.images[indices, view]
+        return Views(self.features[indices, view], images)
+
+
+@dataclasses.dataclass(frozen=True)
+class Course:
+    """What both sides run over.
+
+    Attributes:
+        images: (B, V, 3, S, S) of the batch, another view in every step.
+        pool: (C, 3, S, S), the image that each class brings as a negative.
+        labels: (B,) classes of the batch.
+        bank, negatives: the same for our side.
+        image_seconds: of the frozen features, an image.
+    """
+
+    task: Task
+    tuned: Backbone
+    name: str
+    k: int
+    images: Tensor
+    pool: Tensor
+    labels: Tensor
+    bank: AtHand
+    negatives: AtHand
+    image_seconds: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Lap:
+    """A step: seconds and losses by name."""
+
+    seconds: float
+    losses: dict[str, float]
+
+
+def prepare(
+    clip: Clip,
+    name: str,
+    params: Any,
+    classnames: Sequence[str],
+    labels: Tensor,
+    k: int,
+    views: int,
+    encode: bool = True,
+) -> Course:
+    """A course; without ``encode`` the features are noise, which is as large and as fast."""
+    generator = torch.Generator().manual_seed(SEED)
+    tuned = resolve(name).from_clip(clip, params, generator)
+    task = make_task(clip, tuned, classnames, "a photo of a {}.")
+    if templates := getattr(tuned, "templates", ()):
+        task.frozen_text_features(templates)  # once a run, so before the clock starts
+    count, size = len(labels) * views + len(classnames), clip.image_size
+    coarse = 2 * torch.randn(count, 3, 8, 8, generator=generator)
+    pixels = F.interpolate(coarse, size=(size, size)).to(clip.device)
+    begin = now()
+    if encode:
+        features = encode_images(clip, pixels.split(ENCODED)).to(clip.device)
+    else:
+        features = torch.randn(count, clip.embed_dim, generator=generator).to(clip.device)
+    seconds = (now() - begin) / count
+    images = pixels[len(classnames) :].unflatten(0, (len(labels), views))
+    pool = pixels[: len(classnames)]
+    own, others = features[len(classnames) :], features[: len(classnames)]
+    seen = tuned.needs_images
+    bank = AtHand(own.unflatten(0, images.shape[:2]), images if seen else None, labels)
+    classes = torch.arange(len(classnames))
+    negatives = AtHand(others[:, None], pool[:, None] if seen else None, classes)
+    return Course(task, tuned, name, k, images, pool, labels, bank, negatives, seconds)
+
+
+def race(course: Course, ours: int, plain: int) -> tuple[list[Lap], list[Lap], float]:
+    """``ours`` and ``plain`` steps taken in turns after a first one of each, which is in the lists
+    too; and the mean size of our extended batches."""
+    other = plain_step(course, ours)
+    laps: tuple[list[Lap], list[Lap]] = ([], [])
+    begin = now()
+
+    def on_step(progress: Any) -> None:
+        nonlocal begin
+        losses = {name: values[-1] for name, values in progress.history.items()}
+        laps[0].append(Lap(now() - begin, {n: v for n, v in losses.items() if n != "pairs"}))
+        while len(laps[1]) <= (len(laps[0]) - 1) * plain // ours:
+            begin = now()
+            found = other(len(laps[1]))
+            laps[1].append(Lap(now() - begin, found))
+        begin = now()
+
+    statistics = our_steps(course, ours, on_step)
+    return *laps, statistics.pairs_per_step
+
+
+def our_steps(course: Course, count: int, on_step: Callable[[Any], None] | None = None) -> Any:
+    """``count`` steps after a first one, by `finetune()` with an epoch for each."""
+    recipe = Finetuning(lr=LR, warmup_lr=LR, epochs=count + 1, batch=len(course.labels), k=course.k)
+    arguments = course.task, course.tuned, course.bank, recipe, SEED
+    return finetune(*arguments, on_epoch=on_step, pool=course.negatives)[1]
+
+
+def plain_step(course: Course, ours: int) -> Callable[[int], dict[str, float]]:
+    """A function of the step's number that takes the plain step on what ours saw in it."""
+    clip, size = course.task.clip, len(course.labels)
+    templates = [
+        clip.tokenize([sentence(template, name) for name in course.task.classnames])
+        for template in getattr(course.tuned, "templates", ())
+    ]
+    side = Plain(
+        clip.model,
+        course.name,
+        course.tuned.state_dict(),
+        course.task.tokens.to(clip.device),
+        course.k,
+        torch.stack(templates).to(clip.device) if templates else None,
+        clip.precision,
+    )
+    order = shuffled_batches(size, size, SEED)
+    rates = warmup_cosine(LR, ours + 1, LR)
+
+    def step(number: int) -> dict[str, float]:
+        (index,) = order(number)
+        images = course.images[index, number % course.images.shape[1]]
+        return side.step(images, course.labels[index], course.pool, rates[number])
+
+    return step
+
+
+def now() -> float:
+    """Seconds, when all that was asked of a GPU is done."""
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+    return time.perf_counter()
+
+
+def peak(course: Course, side: str) -> int:
+    """Bytes that two steps of a side take beyond what is there before."""
+    step = plain_step(course, 1)
+    cuda = course.task.clip.device.type == "cuda"
+    if cuda:
+        torch.cuda.reset_peak_memory_stats()
+        before = torch.cuda.memory_allocated()
+    else:
+        Path("/proc/self/clear_refs").write_text("5")  # the peak starts anew
+        before = _resident()
+    if side == "ours":
+        our_steps(course, 1)
+    else:
+        for number in (0, 1):
+            step(number)
+    return (torch.cuda.max_memory_allocated() if cuda else _resident()) - before
+
+
+def _resident() -> int:
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM:")) * 1024
+
+
+def _peaks(name: str) -> dict[str, int]:
+    """Of each side, in a process of its own."""
+    found = {}
+    for side in ("ours", "plain"):
+        command = [sys.executable, __file__, *sys.argv[1:], "--backbone", name, "--peak", side]
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        found[side] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
+def print_race(course: Course, views: int, ours: int, plain: int) -> None:
+    """Run and print it."""
+    quick, slow, pairs = race(course, ours, plain)
+    peaks = _peaks(course.name)
+    fast, long = (statistics.median(lap.seconds for lap in laps[1:]) for laps in (quick, slow))
+    classes, size = len(course.task.classnames), len(course.labels)
+    print(f"\n{course.name}: {classes} classes, B {size}, K {course.k}, {pairs:.1f} pairs a step")
+    print(f"{'':<8}{'s a step':>10}{'peak, MiB':>12}")
+    print(f"{'plain':<8}{long:>10.3f}{peaks['plain'] / MIB:>12.0f}")
+    print(f"{'ours':<8}{fast:>10.3f}{peaks['ours'] / MIB:>12.0f}")
+    print(f"{'ratio':<8}{long / fast:>10.1f}{peaks['plain'] / peaks['ours']:>12.1f}")
+    steps = EPOCHS * (classes * SHOTS // size)
+    images = classes * SHOTS * views
+    once = images * course.image_seconds
+    print(
+        f"frozen features, once: {course.image_seconds:.3f} s an image, {images} images ({views} "
+        f"views) {once:.0f} s: paid for by {once / (long - fast):.0f} steps;\n"
+        f"ratio over a run of {steps} steps with them: {steps * long / (steps * fast + once):.1f}"
+    )
+    for number, (one, two) in enumerate(zip(quick, slow, strict=False)):
+        both = ", ".join(f"{n} {v:.5f} and {two.losses[n]:.5f}" for n, v in one.losses.items())
+        print(f"losses of step {number}, ours and plain: {both}")
+    print(f"largest difference: {largest_difference(quick, slow):.1e}", flush=True)
+
+
+def largest_difference(ours: Sequence[Lap], plain: Sequence[Lap]) -> float:
+    """Of the losses in the steps that both took."""
+    pairs = zip(ours, plain, strict=False)
+    return max(abs(v - two.losses[n]) for one, two in pairs for n, v in one.losses.items())
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Time DPC's second stage against the plain one.")
+    parser.add_argument("--backbone", nargs="+", default=["coop", "promptsrc"])
+    parser.add_argument("--model", default="ViT-B-16-quickgelu", help="random weights, a ViT")
+    parser.add_argument("--classes", type=int, default=50)
+    parser.add_argument("--batch", type=int, default=4)
+    parser.add_argument("--k", type=int, default=8)
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--precision", default="fp32")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--ours", type=int, default=10, help="timed steps of ours")
+    parser.add_argument("--plain", type=int, default=3, help="timed steps of the plain side")
+    parser.add_argument("--views", type=int, default=8, help="views of an image, in features")
+    parser.add_argument("--profile", action="store_true", help="where our time goes; no race")
+    parser.add_argument("--peak", choices=("ours", "plain"), help=argparse.SUPPRESS)
+    asked = parser.parse_args()
+    torch.set_num_threads(asked.threads)
+    torch.use_deterministic_algorithms(True)
+    clip = load(ClipSpec(asked.model, "random:1", asked.precision, asked.device))
+    names = [f"{colour} {thing}" for thing in THINGS for colour in COLOURS]
+    names = [f"{names[n % 100]} {n // 100}" if n >= 100 else names[n] for n in range(asked.classes)]
+    order = torch.randperm(len(names), generator=torch.Generator().manual_seed(SEED))
+    if asked.peak is None:
+        print(f"{asked.model}, {asked.precision}, {clip.device}, {asked.threads} threads")
+    for name in asked.backbone:
+        fewer = {"templates": "icons"} if name == "promptsrc" else {}  # outside the clock
+        params = resolve(name).Params(**fewer)
+        encode = asked.peak is None and not asked.profile
+        inputs = clip, name, params, names, order[: asked.batch], asked.k, asked.ours + 1
+        course = prepare(*inputs, encode=encode)
+        if asked.peak is not None:
+            print(json.dumps(peak(course, asked.peak)))
+        elif asked.profile:
+            print_regions(name, lambda steps, course=course: our_steps(course, steps), asked.ours)
+        else:
+            print_race(course, asked.views, asked.ours, asked.plain)
+
+
+if __name__ == "__main__":
+    main()
