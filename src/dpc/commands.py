@@ -18,9 +18,11 @@ if TYPE_CHECKING:
 def run_stage(options: argparse.Namespace) -> None:
     """Run the chosen cells of one stage; in a scratch tree, all that they need first."""
     from dataclasses import replace
+    from functools import partial
 
     from dpc.params.load import load
     from dpc.stages.layout import Layout
+    from dpc.stages.memory import run_within
     from dpc.stages.plan import ORDER, Selection, jobs
     from dpc.stages.side_by_side import run_all
 
@@ -36,6 +38,7 @@ def run_stage(options: argparse.Namespace) -> None:
         part=getattr(options, "part", ""),
     )
     count = _beside_each_other(options.jobs, params)
+    work = partial(run_within, params)
     sources = [params.source_of(name) for name in chosen.datasets]  # of targets among them
     sets = list(dict.fromkeys([*chosen.datasets, *sources]))
     # rungs stand on the main cells
@@ -43,7 +46,7 @@ def run_stage(options: argparse.Namespace) -> None:
     if layout != Layout():  # a scratch tree may lack what this cell needs: make it, or take it
         dry = getattr(options, "dry_run", False)  # needs images alone, no training
         for earlier in ORDER[: ORDER.index("tune" if dry else options.stage)]:
-            run_all(_groups(list(jobs(earlier, params, layout, needed))), count)
+            run_all(work, _groups(list(jobs(earlier, params, layout, needed))), count)
     if options.stage == "teacher":
         for dataset in chosen.datasets or params.run.datasets:
             layout.make_room_for_teacher(dataset)
@@ -56,7 +59,7 @@ def run_stage(options: argparse.Namespace) -> None:
         for paragraph in plans(params, wanted):
             print(paragraph, flush=True)
         return
-    run_all(_groups(wanted), count)
+    run_all(work, _groups(wanted), count)
     for job in wanted if options.stage == "evaluate" else ():
         _say_row(job.outputs["row.safetensors"])
 

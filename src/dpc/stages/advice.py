@@ -44,22 +44,25 @@ def refuse(plan: Plan, available: int | None) -> None:
     """
     if available is None or plan.memory <= available:
         return
+    raise DpcError(
+        f"{plan.title}: a step takes about {_bytes(plan.memory)} beside the weights and "
+        f"{_bytes(available)} are free; {fitting(plan, available)}"
+    )
+
+
+def fitting(plan: Plan, available: int) -> str:
+    """What to change, so that a step takes ``available`` bytes beside the weights."""
     ways = [(plan, "")]
     if plan.alone is not None:
         ways.insert(0, (plan.alone, "run.together=1"))
     if plan.leaner is not None:
         ways.append((plan.leaner, "clip.precision=bf16"))
-    advice = "nothing smaller fits: take a smaller clip.model, or a larger machine"
     for candidate, setting in ways:
         batch = _largest_batch(candidate, available)
         if batch:
             smaller = f"{plan.parameter}={batch}" if batch < plan.batch else ""
-            advice = "take " + " and ".join(part for part in (setting, smaller) if part)
-            break
-    raise DpcError(
-        f"{plan.title}: a step takes about {_bytes(plan.memory)} beside the weights and "
-        f"{_bytes(available)} are free; {advice}"
-    )
+            return "take " + " and ".join(part for part in (setting, smaller) if part)
+    return "nothing smaller fits: take a smaller clip.model, or a larger machine"
 
 
 def _largest_batch(plan: Plan, available: int) -> int:

@@ -31,12 +31,13 @@ def plans(params: Params, jobs: list[Job]) -> Iterator[str]:
         if cell in told:
             continue
         told.add(cell)
-        plan = _plan(params, job)
+        plan = plan_of(params, job)
         refuse(plan, available_memory(clip_for(params).device))
         yield describe(plan)
 
 
-def _plan(params: Params, job: Job) -> "Plan":
+def plan_of(params: Params, job: Job) -> "Plan":
+    """The plan of a training: stage ``tune``, ``budget``, ``finetune`` or ``two_step``."""
     from dpc.stages import estimate, together
     from dpc.stages.cells import Draw
     from dpc.stages.features import items_of

@@ -112,6 +112,8 @@ def run(job: Job, store: Store | None = None) -> bool:
     store = store or Store()
     begin, cpu = time.monotonic(), time.process_time()
     inputs = {role: entry.read() for role, entry in job.inputs.items()}
+    for role, entry in job.inputs.items():
+        _refuse_other_device(job, entry, inputs[role])
     contents = {role: inputs[role].part(*entry.parts) for role, entry in job.inputs.items()}
     provenance = provenance_of(job, contents)
     key = digest(artifacts.canonical(provenance))
@@ -161,6 +163,16 @@ def provenance_of(job: Job, contents: Mapping[str, str]) -> dict[str, Any]:
         "inputs": dict(contents),
     }
     return found | identity(job.slice)
+
+
+def _refuse_other_device(job: Job, entry: Input, artifact: Artifact) -> None:
+    """Numbers of two kinds of device differ in the last digits: a row is made of one kind."""
+    made_on = artifact.provenance.get("device")
+    if job.device is not None and made_on not in (None, job.device):
+        raise DpcError(
+            f"{entry.path} was made on {made_on} and {job.title} computes on {job.device}: "
+            f"{entry.remedy} here, or set clip.device: {made_on}"
+        )
 
 
 def device_of(params: Params) -> str:

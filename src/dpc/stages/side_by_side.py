@@ -2,11 +2,13 @@
 
 import multiprocessing
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from dpc.errors import DpcError
-from dpc.stages.runner import Job, run
+from dpc.stages.runner import Job
+
+Work = Callable[[Job], object]
 
 
 def processors() -> int:
@@ -16,12 +18,13 @@ def processors() -> int:
     return os.cpu_count() or 1
 
 
-def run_all(groups: Sequence[Sequence[Job]], processes: int = 1) -> None:
-    """Run every group, the jobs of a group one after the other.
+def run_all(work: Work, groups: Sequence[Sequence[Job]], processes: int = 1) -> None:
+    """Do ``work`` for every group, the jobs of a group one after the other.
 
     With more than one process this one stays free of torch: children that are forked from it
     import torch once, for all of the cells that they take, and a fork of its threads would hang.
-    Results do not depend on which process made them.
+    Each takes a GPU of its own, where there are any. Results do not depend on which process made
+    them.
 
     Raises:
         DpcError: what a cell refused; cells that run beside it are finished first.
@@ -29,12 +32,12 @@ def run_all(groups: Sequence[Sequence[Job]], processes: int = 1) -> None:
     if processes <= 1 or not hasattr(os, "fork"):
         for group in groups:
             for job in group:
-                run(job)
+                work(job)
         return
     context = multiprocessing.get_context("fork")
     taken, problems = context.Value("i", 0), context.SimpleQueue()
     workers = [
-        context.Process(target=_work, args=(groups, taken, problems, os.getpid()))
+        context.Process(target=_work, args=(work, groups, taken, problems, os.getpid()))
         for _ in range(min(processes, len(groups)))
     ]
     for worker in workers:
@@ -48,7 +51,9 @@ def run_all(groups: Sequence[Sequence[Job]], processes: int = 1) -> None:
         raise DpcError(f"a process of this stage was stopped (exit codes {codes}); run it again")
 
 
-def _work(groups: Sequence[Sequence[Job]], taken: Any, problems: Any, parent: int) -> None:
+def _work(
+    work: Work, groups: Sequence[Sequence[Job]], taken: Any, problems: Any, parent: int
+) -> None:
     """Take one group after the other, until none is left, one fails, or the parent is gone."""
     try:
         while os.getppid() == parent and problems.empty():
@@ -57,7 +62,7 @@ def _work(groups: Sequence[Sequence[Job]], taken: Any, problems: Any, parent: in
             if index >= len(groups):
                 return
             for job in groups[index]:
-                run(job)
+                work(job)
     except DpcError as problem:
         problems.put(problem)
     except KeyboardInterrupt:
