@@ -123,7 +123,7 @@ def _add_stage(parsers: Parsers, common: argparse.ArgumentParser, stage: str, te
         type=_job_count,
         default=1,
         metavar="N",
-        help="cells that run beside each other; auto: as many as the processor holds (default: 1)",
+        help="cells beside each other; auto: as many as processor or GPUs hold (default: 1)",
     )
     _add_target(command, "result folder (default: results, or scratch)")
     command.set_defaults(run=commands.run_stage, stage=stage)
