@@ -69,7 +69,7 @@ def _run(options: argparse.Namespace) -> None:
     from dpc.files import write_atomically
     from dpc.params.load import load, require_dataset
     from dpc.stages.cells import Draw
-    from dpc.stages.imported import cell_of, put_in, standard_place
+    from dpc.stages.imported import STAGES, cell_of, put_in, standard_place
 
     _check(options)
     params, draw = load(options.params), Draw(options.shots, options.seed)
@@ -87,11 +87,16 @@ def _run(options: argparse.Namespace) -> None:
         expected = {k: v for k, v in expected.items() if not k.startswith(of_teacher)}
     block, key = params.block(found.backbone), f"backbones.{found.backbone}"
     fit(found.tensors, expected, found.names, block, str(found.checkpoint.path), key)
-    standard = standard_place(options.stage, found.backbone)
-    path = options.out or put_in(standard, options.dataset, draw)
+    places = {stage: standard_place(stage, found.backbone) for stage in STAGES}
+    path = options.out or put_in(places[options.stage], options.dataset, draw)
+    if options.out is not None:
+        places[options.stage] = str(options.out)
+    if options.stage == "tuned":
+        del places["parallel"]
     write_atomically(path, artifacts.encode(made))
     print(f"wrote {path}; in params.yaml:")
-    print(f"  imported: {{{found.backbone}: {{{options.stage}: '{options.out or standard}'}}}}")
+    said = ", ".join(f"{stage}: '{place}'" for stage, place in places.items())
+    print(f"  imported: {{{found.backbone}: {{{said}}}}}")
 
 
 def expected_backbone(params: "Params", name: str) -> "Backbone":

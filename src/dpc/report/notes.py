@@ -72,8 +72,8 @@ def _imported(results: Results) -> list[str]:
     if not found:
         return []
     return [
-        f"Tuned elsewhere and imported (`dpc import`): {', '.join(sorted(found))}. Images and "
-        "steps are those of this run alone."
+        f"Tuned elsewhere and imported: {', '.join(sorted(found))}; images and steps are those of "
+        "this run alone."
     ]
 
 
