@@ -8,6 +8,7 @@ batch, negatives that are there already) the rules are those of docs/method.md.
 """
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -41,7 +42,8 @@ class Plain:
         templates: Tensor | None = None,
         precision: str = "fp32",
     ):
-        self.model, self.backbone, self.tokens, self.k = model, backbone, tokens, k
+        self.model: Any = model
+        self.backbone, self.tokens, self.k = backbone, tokens, k
         self.half = precision == "bf16"
         self.tuned = {name: value.detach().clone() for name, value in tuned.items()}
         self.parallel = {name: value.clone() for name, value in self.tuned.items()}

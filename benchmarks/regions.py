@@ -1,6 +1,5 @@
 """Where the time of our training step goes: by part of the step, and by kind of operation."""
 
-import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -8,6 +7,7 @@ from typing import Any
 from unittest.mock import patch
 
 import torch
+from course import now
 from torch.profiler import ProfilerActivity, profile
 
 from dpc.clip.model import Clip
@@ -29,7 +29,7 @@ class Parts:
     def __init__(self) -> None:
         self.seconds: dict[str, float] = defaultdict(float)
         self._open: list[str] = ["the rest: loss, ranks, bookkeeping"]
-        self._since = time.perf_counter()
+        self._since = now()
 
     def switch(self, part: str) -> None:
         """From now on it is ``part``."""
@@ -45,11 +45,9 @@ class Parts:
         self._open.pop()
 
     def _close(self) -> None:
-        if torch.cuda.is_available():
-            torch.cuda.synchronize()
-        now = time.perf_counter()
-        self.seconds[self._open[-1]] += now - self._since
-        self._since = now
+        time = now()
+        self.seconds[self._open[-1]] += time - self._since
+        self._since = time
 
     def wrapped(self, function: Callable, part: str) -> Callable:
         """``function``, its time counted as ``part``, or as mining where no gradient is kept; what

@@ -17,78 +17,27 @@ import json
 import statistics
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
+from course import SEED, Course, class_names, now, prepare
 from plain import Plain
 from regions import print_regions
-from torch import Tensor
-from torch.nn import functional as F
 
 from dpc.backbones import resolve
-from dpc.backbones.base import Backbone, Task, make_task
-from dpc.clip.features import encode_images
 from dpc.clip.load import load
-from dpc.clip.model import Clip
 from dpc.clip.sentences import sentence
 from dpc.clip.spec import ClipSpec
-from dpc.clip.views import Views
 from dpc.collaboration.finetune import finetune
 from dpc.collaboration.recipe import Finetuning
 from dpc.training import shuffled_batches, warmup_cosine
 
-SEED, LR = 1, 0.002
+LR = 0.002
 EPOCHS, SHOTS = 20, 16  # of the released run that the features are paid by
-ENCODED = 32  # images of a pass without gradient
 MIB = 2**20
-COLOURS = "amber black blue brown green grey orange purple red white".split()
-THINGS = "anchor badger candle dolphin falcon garden helmet island kettle lantern".split()
-
-
-@dataclasses.dataclass(frozen=True)
-class AtHand:
-    """A bank of tensors: (N, V, d) features and, for backbones that prompt images, (N, V, 3, S, S)
-    pixels of V views of N images with ``labels`` (N,)."""
-
-    features: Tensor
-    images: Tensor | None
-    labels: Tensor
-
-    @property
-    def count(self) -> int:
-        return self.features.shape[1]
-
-    def views(self, indices: Tensor, view: int) -> Views:
-        view %= self.count
-        images = None if self.images is None else self.images[indices, view]
-        return Views(self.features[indices, view], images)
-
-
-@dataclasses.dataclass(frozen=True)
-class Course:
-    """What both sides run over.
-
-    Attributes:
-        images: (B, V, 3, S, S) of the batch, another view in every step.
-        pool: (C, 3, S, S), the image that each class brings as a negative.
-        labels: (B,) classes of the batch.
-        bank, negatives: the same for our side.
-        image_seconds: of the frozen features, an image.
-    """
-
-    task: Task
-    tuned: Backbone
-    name: str
-    k: int
-    images: Tensor
-    pool: Tensor
-    labels: Tensor
-    bank: AtHand
-    negatives: AtHand
-    image_seconds: float
 
 
 @dataclasses.dataclass(frozen=True)
@@ -97,41 +46,6 @@ class Lap:
 
     seconds: float
     losses: dict[str, float]
-
-
-def prepare(
-    clip: Clip,
-    name: str,
-    params: Any,
-    classnames: Sequence[str],
-    labels: Tensor,
-    k: int,
-    views: int,
-    encode: bool = True,
-) -> Course:
-    """A course; without ``encode`` the features are noise, which is as large and as fast."""
-    generator = torch.Generator().manual_seed(SEED)
-    tuned = resolve(name).from_clip(clip, params, generator)
-    task = make_task(clip, tuned, classnames, "a photo of a {}.")
-    if templates := getattr(tuned, "templates", ()):
-        task.frozen_text_features(templates)  # once a run, so before the clock starts
-    count, size = len(labels) * views + len(classnames), clip.image_size
-    coarse = 2 * torch.randn(count, 3, 8, 8, generator=generator)
-    pixels = F.interpolate(coarse, size=(size, size)).to(clip.device)
-    begin = now()
-    if encode:
-        features = encode_images(clip, pixels.split(ENCODED)).to(clip.device)
-    else:
-        features = torch.randn(count, clip.embed_dim, generator=generator).to(clip.device)
-    seconds = (now() - begin) / count
-    images = pixels[len(classnames) :].unflatten(0, (len(labels), views))
-    pool = pixels[: len(classnames)]
-    own, others = features[len(classnames) :], features[: len(classnames)]
-    seen = tuned.needs_images
-    bank = AtHand(own.unflatten(0, images.shape[:2]), images if seen else None, labels)
-    classes = torch.arange(len(classnames))
-    negatives = AtHand(others[:, None], pool[:, None] if seen else None, classes)
-    return Course(task, tuned, name, k, images, pool, labels, bank, negatives, seconds)
 
 
 def race(course: Course, ours: int, plain: int) -> tuple[list[Lap], list[Lap], float]:
@@ -187,13 +101,6 @@ def plain_step(course: Course, ours: int) -> Callable[[int], dict[str, float]]:
         return side.step(images, course.labels[index], course.pool, rates[number])
 
     return step
-
-
-def now() -> float:
-    """Seconds, when all that was asked of a GPU is done."""
-    if torch.cuda.is_available():
-        torch.cuda.synchronize()
-    return time.perf_counter()
 
 
 def peak(course: Course, side: str) -> int:
@@ -261,7 +168,7 @@ def largest_difference(ours: Sequence[Lap], plain: Sequence[Lap]) -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Time DPC's second stage against the plain one.")
+    parser = argparse.ArgumentParser()
     parser.add_argument("--backbone", nargs="+", default=["coop", "promptsrc"])
     parser.add_argument("--model", default="ViT-B-16-quickgelu", help="random weights, a ViT")
     parser.add_argument("--classes", type=int, default=50)
@@ -279,21 +186,20 @@ def main() -> None:
     torch.set_num_threads(asked.threads)
     torch.use_deterministic_algorithms(True)
     clip = load(ClipSpec(asked.model, "random:1", asked.precision, asked.device))
-    names = [f"{colour} {thing}" for thing in THINGS for colour in COLOURS]
-    names = [f"{names[n % 100]} {n // 100}" if n >= 100 else names[n] for n in range(asked.classes)]
+    names = class_names(asked.classes)
     order = torch.randperm(len(names), generator=torch.Generator().manual_seed(SEED))
     if asked.peak is None:
         print(f"{asked.model}, {asked.precision}, {clip.device}, {asked.threads} threads")
     for name in asked.backbone:
+        kind: Any = resolve(name)
         fewer = {"templates": "icons"} if name == "promptsrc" else {}  # outside the clock
-        params = resolve(name).Params(**fewer)
+        inputs = clip, name, kind.Params(**fewer), names, order[: asked.batch], asked.k
         encode = asked.peak is None and not asked.profile
-        inputs = clip, name, params, names, order[: asked.batch], asked.k, asked.ours + 1
-        course = prepare(*inputs, encode=encode)
+        course = prepare(*inputs, views=asked.ours + 1, encode=encode)
         if asked.peak is not None:
             print(json.dumps(peak(course, asked.peak)))
         elif asked.profile:
-            print_regions(name, lambda steps, course=course: our_steps(course, steps), asked.ours)
+            print_regions(name, partial(our_steps, course), asked.ours)
         else:
             print_race(course, asked.views, asked.ours, asked.plain)
 

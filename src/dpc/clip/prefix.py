@@ -10,6 +10,7 @@ Prompts do not disturb this: they are the same for all sentences, at the input a
 """
 
 from collections.abc import Iterable, Sequence
+from typing import cast
 
 import torch
 from open_clip.transformer import (
@@ -115,11 +116,10 @@ def feed_forward(mlp: nn.Sequential, x: Tensor) -> Tensor:
     last one's result, a quarter as wide, is divided: one pass over the wide tensor in place of
     three, and one such tensor kept for the gradient in place of three.
     """
-    if [type(part) for part in mlp] != [nn.Linear, QuickGELU, nn.Linear]:
+    kinds = [type(part) for part in mlp]
+    if kinds != [nn.Linear, QuickGELU, nn.Linear] or mlp[0].bias is None or mlp[2].bias is None:
         return mlp(x)
-    wide, _, narrow = mlp
-    if wide.bias is None or narrow.bias is None:
-        return mlp(x)
+    wide, narrow = cast(nn.Linear, mlp[0]), cast(nn.Linear, mlp[2])
     hidden = torch.addmm(wide.bias, x.flatten(0, -2), wide.weight.T, beta=STEEP, alpha=STEEP)
     result = torch.add(narrow.bias, F.linear(F.silu(hidden), narrow.weight), alpha=1 / STEEP)
     return result.unflatten(0, x.shape[:-1])
