@@ -26,6 +26,16 @@ def cuda():
     return Clip(clip.model.cuda(), clip.tokenizer, clip.mean, clip.std)
 
 
+def test_bf16_is_near_fp32(cuda):
+    halved = Clip(cuda.model, cuda.tokenizer, cuda.mean, cuda.std, precision="bf16")
+    golden = tensors("coop")
+    for encode in ("encode_text", "encode_image"):
+        given = golden["clip.tokens" if encode == "encode_text" else "images"]
+        fine, coarse = getattr(cuda, encode)(given), getattr(halved, encode)(given)
+        assert coarse.dtype == torch.float32
+        assert 2**-12 < float((fine - coarse).norm() / fine.norm()) < 2**-5
+
+
 def test_plain_clip(cuda):
     golden = tensors("coop")
     texts = cuda.encode_text(golden["clip.tokens"])
