@@ -10,7 +10,7 @@ from test_backbones_contract import PATHS, TEACHER_WIDTH, made
 from toys import ImageBank
 
 from dpc import artifacts
-from dpc.backbones import resolve
+from dpc.backbones import fitting, resolve
 from dpc.backbones.base import Teacher, make_task
 from dpc.backbones.recipe import Recipe
 from dpc.backbones.tuning import Tuning, tune, tune_together
@@ -98,6 +98,7 @@ def test_both_stages_are_those_of_each_alone(tunings):
         assert all(torch.equal(pair.tuned.state_dict()[n], v) for n, v in state.items())
 
 
+@pytest.mark.parametrize("tunings", ["promptkd"], indirect=True)
 def test_an_interrupted_run_goes_on_to_the_same_bits(tunings):
     kept = []
     unbroken = [one._replace(backbone=copy.deepcopy(one.backbone)) for one in tunings]
@@ -108,6 +109,26 @@ def test_an_interrupted_run_goes_on_to_the_same_bits(tunings):
             assert torch.equal(one.backbone.state_dict()[name], value), name
 
 
+@pytest.mark.parametrize("tunings", ["coop", "promptkd"], indirect=True)
+def test_batches_that_are_made_ahead_change_nothing(tunings, monkeypatch):
+    """As on a GPU, where another thread makes them."""
+    monkeypatch.setattr(fitting, "_decodes_beside", lambda task: False)
+    apart = [one._replace(backbone=copy.deepcopy(one.backbone)) for one in tunings]
+    histories = tune_together(apart, FIRST)
+    pairs = [Pair(one.task, one.backbone, one.bank, one.seed) for one in apart]
+    expected = finetune_together(pairs, SECOND)
+    monkeypatch.setattr(fitting, "_decodes_beside", lambda task: True)
+    assert tune_together(tunings, FIRST) == histories
+    pairs = [Pair(one.task, one.backbone, one.bank, one.seed) for one in tunings]
+    for (one, seen), (other, statistics) in zip(
+        finetune_together(pairs, SECOND), expected, strict=True
+    ):
+        assert seen == statistics
+        for name, value in other.state_dict().items():
+            assert torch.equal(one.state_dict()[name], value), name
+
+
+@pytest.mark.parametrize("tunings", ["coop"], indirect=True)
 def test_a_loss_that_is_not_finite_names_its_seed(tunings):
     tunings[1].bank.features = tunings[1].bank.features * float("nan")
     tunings[1].bank.images = tunings[1].bank.images * float("nan")

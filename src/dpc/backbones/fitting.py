@@ -1,7 +1,7 @@
 """One training, or several of one kind in one loop: what stages one and two have in common."""
 
 import dataclasses
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 import torch
@@ -11,6 +11,7 @@ from dpc.backbones.averaging import Average, gaussian_weights
 from dpc.backbones.base import Task
 from dpc.clip.gathered import gathered
 from dpc.clip.model import Clip
+from dpc.prefetch import ahead
 from dpc.training import Batch, sgd, train, warmup_cosine
 
 History = dict[str, list[float]]
@@ -59,7 +60,7 @@ class Lesson:
     name: str
     task: Task
     module: nn.Module
-    batches: Callable[[int], Iterable[Batch]]
+    batches: Callable[[int], Generator[Batch]]
     objective: Callable[..., Mapping[str, Tensor]]
     beside: Callable[[], Mapping[str, float]] = dict
 
@@ -97,7 +98,7 @@ def fit(
     record = _recorder(history, run.module, optimizer, on_epoch, average)
     train(
         run.module,
-        run.batches,
+        _early(run.batches) if _decodes_beside(lessons[0].task) else run.batches,
         run.objective,
         optimizer,
         warmup_cosine(rates.lr, rates.epochs, rates.warmup_lr),
@@ -131,8 +132,8 @@ class _SideBySide:
         self._lessons = {lesson.name: lesson for lesson in lessons}
         self.module = nn.ModuleDict({lesson.name: lesson.module for lesson in lessons})
 
-    def batches(self, epoch: int) -> Iterator[Batch]:
-        return zip(*(one.batches(epoch) for one in self._lessons.values()), strict=True)
+    def batches(self, epoch: int) -> Generator[Batch]:
+        yield from zip(*(one.batches(epoch) for one in self._lessons.values()), strict=True)
 
     def objective(self, *batches: Batch) -> Mapping[str, Tensor]:
         lessons = list(self._lessons.values())
@@ -158,6 +159,15 @@ class _SideBySide:
             for lesson, numbers in zip(self._lessons, each, strict=True)
             for name, value in numbers.items()
         }
+
+
+def _decodes_beside(task: Task) -> bool:
+    """Whether the processor is free to make the next batch while a step runs."""
+    return task.clip.device.type != "cpu"
+
+
+def _early(batches: Callable[[int], Generator[Batch]]) -> Callable[[int], Generator[Batch]]:
+    return lambda epoch: ahead(batches(epoch))
 
 
 def _asking(lesson: Lesson, batch: Batch) -> Callable[[Clip], Mapping[str, Tensor]]:

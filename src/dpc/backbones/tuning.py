@@ -1,6 +1,6 @@
 """Stage one: the tuned prompt."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from typing import NamedTuple
 
 from torch import Tensor
@@ -78,7 +78,7 @@ def _lesson(tuning: Tuning, recipe: Recipe) -> Lesson:
     device = task.clip.device
     indices = shuffled_batches(len(bank.labels), recipe.batch, seed)
 
-    def batches(epoch: int) -> Iterator[tuple[Views, Tensor]]:
+    def batches(epoch: int) -> Generator[tuple[Views, Tensor]]:
         for index in indices(epoch):
             yield bank.views(index, epoch).to(device), bank.labels[index].to(device)
 

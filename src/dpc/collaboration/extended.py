@@ -1,7 +1,7 @@
 """The batches of stage two: images, and beside them images of the classes that P confuses."""
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Generator
 
 import torch
 from torch import Tensor
@@ -63,7 +63,7 @@ class Sampler:
                     "take dpc.objective cross_entropy, or give the class images"
                 )
 
-    def plain(self, epoch: int) -> Iterator[tuple[Views, Tensor]]:
+    def plain(self, epoch: int) -> Generator[tuple[Views, Tensor]]:
         """Images alone, B at a time."""
         self.pairs = self.steps = 0
         for index in self.indices(epoch):
@@ -71,7 +71,7 @@ class Sampler:
             labels = self.bank.labels[index].to(self.device)
             yield self.bank.views(index, epoch).to(self.device), labels
 
-    def extended(self, epoch: int) -> Iterator[tuple[Views, Tensor]]:
+    def extended(self, epoch: int) -> Generator[tuple[Views, Tensor]]:
         """Images and their hard negatives; all of them show the epoch's view."""
         self.pairs = self.steps = 0
         generator = epoch_generator(self.seed ^ DRAW_STREAM, epoch)
