@@ -344,11 +344,11 @@ def test_prompts_of_another_size_name_the_parameter_to_set():
     )
     shallow = {k: v for k, v in state["maple"].items() if not k.endswith(".1") and ".2." not in k}
     assert unfitting("maple", shallow, state["maple"]) == (
-        "FILE: couplings.2.bias is missing, (128,) is expected; set backbones.maple.depth=2"
+        "FILE: couplings.2.bias (128,) is missing; set backbones.maple.depth=2"
     )
     deeper = state["promptsrc"] | {"image.2": drawn(4, 128)}
     assert unfitting("promptsrc", deeper, state["promptsrc"]) == (
-        "FILE: image.2 is (4, 128), missing is expected; set backbones.promptsrc.image_depth=3"
+        "FILE: image.2 (4, 128) is one too many; set backbones.promptsrc.image_depth=3"
     )
     dual = state["promptkd"] | {"text.0": drawn(4, 128)}
     assert "set backbones.promptkd.dual=text" in unfitting("promptkd", dual, state["promptkd"])

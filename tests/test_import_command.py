@@ -18,7 +18,7 @@ from dpc.backbones.promptkd import PromptKD
 from dpc.cli import main
 from dpc.errors import ParamsError
 from dpc.import_cli import expected_backbone
-from dpc.params.load import checked, description_for, load, preset
+from dpc.params.load import checked, description_for, load, preset, without_places
 from dpc.params.render import render
 from dpc.stages.cells import draws
 from dpc.stages.frozen import clip_for
@@ -243,6 +243,8 @@ def test_options_that_do_not_go_together_are_one_line(tree, capsys, options, wor
         ({"coop": {"tuned": "{dataset}-{sed}"}}, "{sed} is not put in"),
         ({"coop": {"tuned": "{dataset}"}}, "write {seed} into it"),
         ({"coop": {"tuned": "{dataset}{seed}", "parallel": "{seed}"}}, "write {dataset} into it"),
+        ({"teacher": {"tuned": "{seed}"}}, "write {dataset} into it"),
+        ({"teacher": {"tuned": "{dataset}", "parallel": "a"}}, "a teacher has none"),
     ],
 )
 def test_what_the_parameters_may_say(entry, words):
@@ -250,8 +252,50 @@ def test_what_the_parameters_may_say(entry, words):
     with pytest.raises(ParamsError) as caught:
         checked({**values, "imported": entry})
     assert words in str(caught.value)
-    fine = {"coop": {"tuned": "{dataset}-{seed}"}}
+    fine = {"coop": {"tuned": "{dataset}-{seed}"}, "teacher": {"tuned": "{dataset}"}}
     assert checked({**values, "imported": fine}).imported["coop"].parallel == ""
+
+
+def test_where_files_lie_is_not_on_the_page():
+    entry = {"coop": {"tuned": "/home/me/{dataset}-{seed}"}}
+    params = checked({**preset("icons", ["run.backbones=[coop]"]), "imported": entry})
+    assert without_places(params)["imported"] == {"coop": {"tuned": True, "parallel": False}}
+
+
+@pytest.mark.slow
+def test_a_teacher_and_its_student_come_from_files(tmp_path, monkeypatch):
+    """Nothing of stage one is trained: features are the imported teacher's, P is the student's."""
+    monkeypatch.chdir(tmp_path)
+    write_dataset(tmp_path)
+    kd = ["run.backbones=[promptkd]", "run.seeds=[1,2]", "teacher.seed=3"]
+    write_params(*kd)
+    state = {}
+    for name, official in (("teacher", dassl_files.promptsrc), ("promptkd", dassl_files.promptkd)):
+        module = expected_backbone(load(), name)
+        with torch.no_grad():
+            for value in module.parameters():
+                value.add_(0.25)
+        state[name] = module.state_dict()
+        path = dassl_files.save(
+            tmp_path / name / "model.pth.tar-20", official(state[name]), monkeypatch
+        )
+        for seed in ("3",) if name == "teacher" else ("1", "2"):
+            asked = ["--dataset", "shapes", "--shots", "4", "--seed", seed, "--backbone", name]
+            assert main(["import", "-q", str(path), *asked]) == 0
+    places = {name: {"tuned": standard_place("tuned", name)} for name in state}
+    write_params(
+        *kd, *(f"+imported.{name}.tuned='{each['tuned']}'" for name, each in places.items())
+    )
+    assert set(file_hashes(load(), "tuned", "teacher")["imported"]) == {"shapes 4 shots seed 3"}
+    for stage in ("prepare", "features", "teacher", "tune", "finetune", "evaluate"):
+        assert main([stage, "-q"]) == 0
+    found = artifacts.read(Path("results/teacher/shapes/tuned.safetensors")).tensors
+    assert found.keys() == state["teacher"].keys()
+    assert all(np.array_equal(found[key], value) for key, value in state["teacher"].items())
+    given = read("tune", "shapes/promptkd/shots4-seed2.safetensors").tensors
+    assert all(np.array_equal(given[key], value) for key, value in state["promptkd"].items())
+    row = read("evaluate", "shapes/promptkd/shots4-seed2.safetensors").results
+    assert (row["imported"], row["steps"]) == (["tuned"], 0)
 
 
 @pytest.mark.parametrize("dual", ["image", "text"])

@@ -37,7 +37,10 @@ def add_parser(
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     command.add_argument("file", type=Path, metavar="FILE", help="the checkpoint, or its folder")
-    command.add_argument("--backbone", help="whose prompts (default: the file's names tell)")
+    command.add_argument(
+        "--backbone",
+        help="whose prompts: a name of params.yaml, or teacher (default: the file tells)",
+    )
     command.add_argument("--dataset", required=True, help="the dataset that they were tuned on")
     command.add_argument("--seed", type=int, required=True, help="the seed of their shots")
     command.add_argument("--shots", type=int, default=16, help="of each class (default: 16)")
@@ -69,25 +72,33 @@ def _run(options: argparse.Namespace) -> None:
     from dpc.files import write_atomically
     from dpc.params.load import load, require_dataset
     from dpc.stages.cells import Draw
-    from dpc.stages.imported import STAGES, cell_of, put_in, standard_place
+    from dpc.stages.imported import STAGES, TEACHER, block_of, cell_of, put_in, standard_place
 
     _check(options)
     params, draw = load(options.params), Draw(options.shots, options.seed)
     require_dataset(params, options.dataset)
     params = params.at(options.dataset, draw.shots)
     known = layouts(params.backbones)
-    found = read_foreign(options.file, known, options.backbone)
+    for_teacher = options.backbone == TEACHER
+    asked = params.teacher.backbone if for_teacher else options.backbone
+    found = read_foreign(options.file, known, asked)
+    name = TEACHER if for_teacher else found.backbone
     print(f"{found.checkpoint.path}: {found.backbone}, {_said(found.checkpoint.epoch)}")
     mixed_with = read_foreign(options.tuned, known) if options.tuned is not None else None
-    cell = cell_of(options.stage, options.dataset, found.backbone, draw)
-    made = artifact_of(found, cell, mixed_with, options.weight)
-    expected = expected_backbone(params, found.backbone).state_dict()
-    of_teacher = found.names.from_teacher if options.stage == "tuned" else None
-    if of_teacher is not None:
-        expected = {k: v for k, v in expected.items() if not k.startswith(of_teacher)}
-    block, key = params.block(found.backbone), f"backbones.{found.backbone}"
+    made = artifact_of(
+        found, cell_of(options.stage, options.dataset, name, draw), mixed_with, options.weight
+    )
+    expected = expected_backbone(params, name).state_dict()
+    lent = found.names.from_teacher if options.stage == "tuned" else None
+    if lent is not None:
+        expected = {
+            key: value
+            for key, value in expected.items()
+            if key in found.tensors or not key.startswith(lent)
+        }
+    _, block, key = block_of(params, name)
     fit(found.tensors, expected, found.names, block, str(found.checkpoint.path), key)
-    places = {stage: standard_place(stage, found.backbone) for stage in STAGES}
+    places = {stage: standard_place(stage, name) for stage in STAGES}
     path = options.out or put_in(places[options.stage], options.dataset, draw)
     if options.out is not None:
         places[options.stage] = str(options.out)
@@ -96,18 +107,22 @@ def _run(options: argparse.Namespace) -> None:
     write_atomically(path, artifacts.encode(made))
     print(f"wrote {path}; in params.yaml:")
     said = ", ".join(f"{stage}: '{place}'" for stage, place in places.items())
-    print(f"  imported: {{{found.backbone}: {{{said}}}}}")
+    print(f"  imported: {{{name}: {{{said}}}}}")
 
 
 def expected_backbone(params: "Params", name: str) -> "Backbone":
-    """A backbone as the parameters size it; its teacher is one that has only widths."""
+    """A backbone, or the teacher, as the parameters size it; a student's teacher is one that has
+    only widths."""
     import torch
 
     from dpc.backbones.base import Teacher
     from dpc.params.backbones import traits
     from dpc.stages.frozen import clip_for, teacher_clip_for
+    from dpc.stages.imported import TEACHER
     from dpc.stages.states import new_backbone, new_teacher
 
+    if name == TEACHER:
+        return new_teacher(params, teacher_clip_for(params), 0)
     teacher = None
     if traits(params, name)["needs_teacher"]:
         clip = teacher_clip_for(params)

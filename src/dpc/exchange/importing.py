@@ -130,10 +130,9 @@ def unmixed(stored: Foreign, tuned: Foreign, weight: float) -> dict[str, Tensor]
             )
         prompt = tuned.tensors.get(name)
         if prompt is None or prompt.shape != found[name].shape:
-            has = "none" if prompt is None else _shape(prompt)
             raise DpcError(
-                f"{tuned.checkpoint.path}: {name} is {has}, {_shape(found[name])} is expected to "
-                f"take {stored.checkpoint.path} apart"
+                f"{tuned.checkpoint.path}: {name} {_difference(prompt, found[name])} to take "
+                f"{stored.checkpoint.path} apart"
             )
         mixed, kept = found[name].double(), prompt.double()
         found[name] = ((mixed - (1 - weight) * kept) / weight).float()
@@ -199,8 +198,14 @@ def fit(
             if block.get(setting) != value and not width_alone
         ]
         remedy = f"set {' '.join(said)}" if said else "it is of another clip.model (or teacher's)"
-        raise DpcError(f"{place}: {name} is {_shape(have)}, {_shape(want)} is expected; {remedy}")
+        raise DpcError(f"{place}: {name} {_difference(have, want)}; {remedy}")
+
+
+def _difference(have: Tensor | None, want: Tensor | None) -> str:
+    if have is None or want is None:
+        return f"{_shape(want)} is missing" if have is None else f"{_shape(have)} is one too many"
+    return f"is {_shape(have)}, {_shape(want)} is expected"
 
 
 def _shape(value: Tensor | None) -> str:
-    return "missing" if value is None else str(tuple(value.shape))
+    return "none" if value is None else str(tuple(value.shape))

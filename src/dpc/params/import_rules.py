@@ -6,7 +6,7 @@ import re
 from dpc.params.sections import Params
 
 PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
-PLACEHOLDERS = ("dataset", "shots", "seed")
+TEACHER = "teacher"  # stands in `imported` beside the backbones: whom students learn from
 
 
 def import_problems(params: Params) -> list[str]:
@@ -14,12 +14,14 @@ def import_problems(params: Params) -> list[str]:
     found = []
     known = [name for name in params.backbones if name != "zero_shot"]
     for name, entry in params.imported.items():
-        if name not in known:
+        if name == TEACHER and entry.parallel:
+            found.append(f"imported.{name}.parallel: a teacher has none; leave it out")
+        if name not in (TEACHER, *known):
             close = difflib.get_close_matches(name, known, n=1)
             hint = f"; did you mean {close[0]}?" if close else ""
             found.append(
                 f"imported.{name}: no such prompt learner under backbones{hint} "
-                f"(known: {', '.join(known)})"
+                f"(known: {', '.join([*known, TEACHER])})"
             )
         if not entry.tuned:
             found.append(
@@ -28,21 +30,24 @@ def import_problems(params: Params) -> list[str]:
             )
         places = {"tuned": entry.tuned, "parallel": entry.parallel}
         for stage, place in places.items():
-            found += _place(params, f"imported.{name}.{stage}", place) if place else []
+            if place:
+                found += _place(params, f"imported.{name}.{stage}", place, name == TEACHER)
     return found
 
 
-def _place(params: Params, key: str, place: str) -> list[str]:
+def _place(params: Params, key: str, place: str, one_for_all: bool) -> list[str]:
+    """``one_for_all``: whether all draws of a dataset have one file."""
     run, put_in = params.run, PLACEHOLDER.findall(place)
+    cells = {"dataset": len(run.datasets), "shots": len(run.shots), "seed": len(run.seeds)}
     found = [
         f"{key}: {{{name}}} is not put in (known: {{dataset}}, {{shots}}, {{seed}})"
         for name in put_in
-        if name not in PLACEHOLDERS
+        if name not in cells
     ]
-    counts = zip(PLACEHOLDERS, (run.datasets, run.shots, run.seeds), strict=True)
-    missing = [name for name, values in counts if len(values) > 1 and name not in put_in]
-    for name in missing:
-        found.append(
-            f"{key} is {place!r}, one file for several cells of the grid; write {{{name}}} into it"
-        )
-    return found
+    if one_for_all:
+        del cells["shots"], cells["seed"]
+    return found + [
+        f"{key} is {place!r}, one file for several cells of the grid; write {{{name}}} into it"
+        for name, count in cells.items()
+        if count > 1 and name not in put_in
+    ]

@@ -152,6 +152,8 @@ def without_places(params: Params) -> dict[str, Any]:
     for own in data["on_disk"].values():
         del own["images"]
         own["split"] = Path(own["split"]).name
+    for files in values["imported"].values():
+        files |= {stage: bool(file) for stage, file in files.items()}
     return values
 
 

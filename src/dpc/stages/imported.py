@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from dpc.artifacts import Artifact
 from dpc.errors import DpcError
 from dpc.hashes import remembered_sha256
+from dpc.params.import_rules import TEACHER
 from dpc.params.sections import Params
 from dpc.stages.cells import Draw, draws
 
@@ -22,6 +23,7 @@ def imported_file(
 
     Args:
         stage: "tuned" (P) or "parallel" (P').
+        backbone: its name, or ``TEACHER``.
     """
     text = _place(params, stage, backbone)
     return put_in(text, dataset, draw) if text else None
@@ -54,11 +56,23 @@ def file_hashes(params: Params, stage: str, backbone: str) -> dict[str, Any]:
     """What engines look at beside the parameters: the files' content, null of a missing one."""
     found = {}
     for dataset in params.run.datasets:
-        for draw in draws(params):
+        for draw in [teacher_draw(params)] if backbone == TEACHER else draws(params):
             path = imported_file(params, stage, dataset, backbone, draw)
             if path is not None:
                 found[f"{dataset} {draw.title}"] = _hash(path)
     return {"imported": found} if found else {}
+
+
+def teacher_draw(params: Params) -> Draw:
+    """The draw that the teacher is tuned on, one for all seeds."""
+    return Draw(params.run.shots[0], params.teacher.seed)
+
+
+def block_of(params: Params, backbone: str) -> tuple[str, dict[str, Any], str]:
+    """The prompt learner of a backbone or of ``TEACHER``, its block, and where that is set."""
+    if backbone == TEACHER:
+        return params.teacher.backbone, params.teacher_block(), "teacher.settings"
+    return backbone, params.block(backbone), f"backbones.{backbone}"
 
 
 def _hash(path: Path) -> str | None:
@@ -93,6 +107,7 @@ def taken(
     """An imported artefact as the stage's own: prompts as they are, of no steps.
 
     Args:
+        backbone: its name, or ``TEACHER``.
         module: the backbone at its start, or P; its state says which tensors there are. What stage
             one takes from a teacher it gives to a P that lacks it.
 
@@ -111,11 +126,12 @@ def taken(
             f"{place} was imported for {', '.join(other)}; "
             f"{import_command(stage, dataset, backbone, draw)}"
         )
-    names = layouts(params.backbones)[backbone]
+    learner, block, key = block_of(params, backbone)
+    names = layouts(params.backbones)[learner]
     state, found = module.state_dict(), tensors(artifact)
     if stage == "tuned" and names.from_teacher is not None:
-        found |= {k: v for k, v in state.items() if k.startswith(names.from_teacher)}
-    fit(found, state, names, params.block(backbone), place, f"backbones.{backbone}")
+        found = {k: v for k, v in state.items() if k.startswith(names.from_teacher)} | found
+    fit(found, state, names, block, place, key)
     LOG.info("%s %s %s: %s prompts come from %s", dataset, backbone, draw.title, stage, place)
     results: dict[str, Any] = {
         "history": {},

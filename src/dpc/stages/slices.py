@@ -19,7 +19,7 @@ from dpc.params.load import as_dict, without_places
 from dpc.params.sections import Params
 from dpc.provenance import code_version
 from dpc.stages.cells import Method, methods
-from dpc.stages.imported import STAGES, file_hashes, mark
+from dpc.stages.imported import STAGES, TEACHER, file_hashes, mark
 from dpc.stages.layout import Layout
 
 Slice = dict[str, Any]
@@ -134,7 +134,7 @@ def teacher(params: Params) -> Slice:
         "seed": params.teacher.seed,
         "template": params.backbones["zero_shot"]["template"],
         "optimizer": asdict(params.optimizer),
-    }
+    } | mark(params, "tuned", TEACHER)
     module = backbone_module(params, params.teacher.backbone)
     return _computed(params, values, "dpc.stages.teacher", module, clip=teacher_clip_spec(params))
 
@@ -155,6 +155,7 @@ def both_of_teacher(params: Params) -> Slice:
     if not students(params):
         return {"params": {}, "code": ""}
     made: Slice = {"tuned": teacher(params), "features": teacher_features(params)}
+    made |= file_hashes(params, "tuned", TEACHER)
     return made | _exceptions(params, params.teacher.backbone, *students(params))
 
 
@@ -203,12 +204,8 @@ def finetune(params: Params, backbone: str, two_step: bool = False) -> Slice:
         values["objective"] = "cross_entropy"
         del values["negatives"]  # it draws none
     elsewhere = {} if two_step else mark(params, "parallel", backbone)
-    return _computed(
-        params,
-        _training(params, backbone) | {"dpc": values} | elsewhere,
-        "dpc.stages.finetune",
-        backbone_module(params, backbone),
-    )
+    read = _training(params, backbone) | {"dpc": values} | elsewhere
+    return _computed(params, read, "dpc.stages.finetune", backbone_module(params, backbone))
 
 
 def evaluate(params: Params, method: Method) -> Slice:

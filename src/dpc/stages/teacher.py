@@ -9,7 +9,8 @@ from dpc.datasets.fewshot import draw, halves, subset
 from dpc.params.load import require_dataset
 from dpc.params.sections import Params
 from dpc.stages import slices
-from dpc.stages.inputs import manifest_input, tuned_teacher_input
+from dpc.stages.imported import TEACHER, taken, teacher_draw
+from dpc.stages.inputs import imported_input, manifest_input, tuned_teacher_input
 from dpc.stages.layout import Layout
 from dpc.stages.runner import Job, Made, device_of
 
@@ -40,6 +41,11 @@ def _tune(params: Params, layout: Layout, dataset: str) -> Job:
         from dpc.stages.tune import stage_one_recipe, tuned
 
         clip, seed = teacher_clip_for(params), params.teacher.seed
+        if "imported" in inputs:
+            place = (dataset, TEACHER, teacher_draw(params))
+            module = new_teacher(params, clip, seed)
+            given = taken(params, "tuned", *place, module, inputs["imported"])
+            return {"tuned.safetensors": given}
         manifest = Manifest.from_json(inputs["manifest"].results)
         splits, classes = manifest.splits, tuned_classes(params, manifest)
         drawn = draw(splits["train"], splits["val"], params.run.shots[0], 1, seed)
@@ -62,7 +68,8 @@ def _tune(params: Params, layout: Layout, dataset: str) -> Job:
         "teacher",
         {"dataset": dataset},
         slices.teacher(params),
-        {"manifest": manifest_input(params, layout, dataset)},
+        {"manifest": manifest_input(params, layout, dataset)}
+        | imported_input(params, "tuned", dataset, TEACHER, teacher_draw(params)),
         {"tuned.safetensors": layout.teacher(dataset)},
         make,
         device_of(params),
