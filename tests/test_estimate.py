@@ -17,7 +17,7 @@ from dpc.collaboration.recipe import Finetuning
 from dpc.errors import DpcError
 from dpc.stages.activations import image_tower, text_tower
 from dpc.stages.advice import describe, refuse
-from dpc.stages.estimate import estimate, finetuning, sentence_tokens, tuning
+from dpc.stages.estimate import estimate, finetuning, sentence_tokens, together, tuning
 from dpc.stages.machine import available_memory, matmul_rate
 
 NAMES = facts("coop")["classes"]
@@ -165,6 +165,20 @@ def test_bf16_is_named_where_the_sentences_alone_do_not_fit(student, toy):
     with pytest.raises(DpcError, match="nothing smaller fits: take a smaller clip"):
         refuse(plan, plan.leaner.memory // 2)
     refuse(plan.leaner, plan.leaner.memory)
+
+
+def test_seeds_together_take_as_much_as_all_of_them_and_may_be_trained_apart(student, toy):
+    task = make_task(student, toy, NAMES, "a photo of a {}.")
+    alone = tuning("t", task, toy, 64, Recipe(batch=16), "backbones.y.batch")
+    three = together(alone, 3)
+    kept = alone.memory - alone.memory_of(0)
+    assert three.memory > alone.memory + 1.9 * kept
+    assert (three.images, three.classes, three.steps) == (48, 3 * alone.classes, alone.steps)
+    assert together(alone, 1) is alone
+    with pytest.raises(DpcError, match=r"; take run\.together=1$"):
+        refuse(three, alone.memory)
+    with pytest.raises(DpcError, match=r"; take run\.together=1 and backbones\.y\.batch=\d+$"):
+        refuse(three, (alone.memory + alone.memory_of(0)) // 2)
 
 
 def test_bf16_has_nothing_leaner(student, toy):

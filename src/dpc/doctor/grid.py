@@ -70,13 +70,13 @@ class Grid:
         if self._students:
             seconds["teacher"] += sum(map(self._teaching, self._params.run.datasets))
         seconds["evaluate"] += sum(map(self._testing, self._params.tested))
-        largest = max(self._trainings, key=lambda each: each.plan.memory, default=None)
+        largest = max(self._trainings, key=lambda each: each.step.memory, default=None)
         towers = [self._clip, *([self._teacher] if self._teacher else [])]
         return GridReport(
             protocol=self._params.protocol,
             cells=self.cells(),
             seconds=seconds,
-            memory=largest.plan.memory if largest else 0,
+            memory=largest.step.memory if largest else 0,
             largest=largest.plan.title if largest else "",
             weights=sum(map(_bytes_of, towers)),
             held=max(map(self._held, self._params.tested)),
@@ -117,7 +117,7 @@ class Grid:
             for training in trainings:
                 self._trainings.append(training)
                 try:
-                    refuse(training.plan, self._free)
+                    refuse(training.step, self._free)
                 except DpcError as problem:
                     kind = (training.stage, what)
                     self._problems.setdefault(kind, Problem("grid", str(problem)))

@@ -27,6 +27,7 @@ class Training:
         stage: "tune", "budget", "finetune" or "two_step"; "teacher" for the teacher's own.
         dataset, backbone, shots: the cell.
         plan: what it takes.
+        together: seeds that take their steps in one forward pass.
     """
 
     stage: str
@@ -34,6 +35,12 @@ class Training:
     backbone: str
     shots: int
     plan: Plan
+    together: int = 1
+
+    @property
+    def step(self) -> Plan:
+        """What a process takes that runs it: of all seeds that it trains together."""
+        return estimate.together(self.plan, self.together)
 
     @property
     def learned(self) -> int:
@@ -93,6 +100,11 @@ class Planner:
     def _template(self) -> str:
         return str(self._params.backbones["zero_shot"]["template"])
 
+    @property
+    def _together(self) -> int:
+        run = self._params.run
+        return min(run.together, len(run.seeds))
+
     def _title(self, stage: str, backbone: str) -> str:
         title = f"{stage} {self._dataset} {backbone}".rstrip()
         if len(self._params.run.shots) == 1:
@@ -113,7 +125,7 @@ class Planner:
         place = f"backbones.{backbone}.batch"
         title = self._title(stage, backbone)
         plan = estimate.tuning(title, task, module, images, recipe, place)
-        return Training(stage, self._dataset, backbone, self._shots, plan)
+        return Training(stage, self._dataset, backbone, self._shots, plan, self._together)
 
     def _stage_two(self, stage: str, backbone: str) -> Training:
         params = self._params
@@ -122,7 +134,7 @@ class Planner:
         place = batch_key(params, backbone)
         title = self._title(stage, backbone)
         plan = estimate.finetuning(title, task, module, self.images, recipe, place)
-        return Training(stage, self._dataset, backbone, self._shots, plan)
+        return Training(stage, self._dataset, backbone, self._shots, plan, self._together)
 
     def _start(self, backbone: str, classes: int) -> tuple[Backbone, Task]:
         """The backbone before its first step, and the classes that it tells apart."""

@@ -40,7 +40,7 @@ def image_tower(clip: Clip, prompts: Sequence[Tensor], bf16: bool) -> Tower:
     """Of images with ``prompts``, one (n, d_v) a layer."""
     visual: Any = clip.model.visual
     tokens = visual.positional_embedding.shape[0] + _length(prompts)
-    return _tower(visual.transformer.resblocks, tokens, 0, bf16)
+    return _tower(visual.transformer.resblocks, tokens, 0, bf16, clip.shortcuts)
 
 
 def text_tower(clip: Clip, prompts: Sequence[Tensor], context: int, bf16: bool) -> Tower:
@@ -55,15 +55,16 @@ def text_tower(clip: Clip, prompts: Sequence[Tensor], context: int, bf16: bool) 
         context, shared = clip.context_length, 0
     elif shared < SHORTEST or not all(map(is_known, blocks)):
         shared = 0
-    return _tower(blocks, context, min(shared, context - 1), bf16)
+    return _tower(blocks, context, min(shared, context - 1), bf16, shared > 0)
 
 
-def _tower(blocks: nn.ModuleList, tokens: int, shared: int, bf16: bool) -> Tower:
-    """``tokens`` of an image or a sentence, of which all have ``shared`` in common."""
+def _tower(blocks: nn.ModuleList, tokens: int, shared: int, bf16: bool, shortcuts: bool) -> Tower:
+    """``tokens`` of an image or a sentence, of which all have ``shared`` in common; with
+    ``shortcuts`` known blocks run by ``dpc.clip.prefix``."""
     rows, small = tokens - shared, HALF if bf16 else FULL
     each = flops = weights = 0.0
     for block in blocks:
-        width, inside = _widths(block)
+        width, inside = _widths(block, shortcuts and is_known(block))
         each += rows * width * (2 * FULL + 4 * small) + rows * inside * small
         each += 2 * tokens * width * small if shared else 0  # keys and values beside the shared
         products = sum(weight.numel() for weight in block.parameters() if weight.ndim == 2)
@@ -73,14 +74,14 @@ def _tower(blocks: nn.ModuleList, tokens: int, shared: int, bf16: bool) -> Tower
     return Tower(each, fixed, FORWARD_BACKWARD * flops, len(blocks))
 
 
-def _widths(block: Any) -> tuple[int, int]:
-    """Width of a block, and how many numbers its MLP keeps a token."""
+def _widths(block: Any, short: bool) -> tuple[int, int]:
+    """Width of a block, and how many numbers its MLP keeps a token, by the ``short`` way or not."""
     width = block.ln_1.normalized_shape[0]
     linear = [part for part in block.mlp.modules() if isinstance(part, nn.Linear)]
     inside = max((part.out_features for part in linear), default=4 * width)
-    # x · sigmoid(1.702 x) keeps both factors, GELU its input alone.
+    # x · sigmoid(1.702 x) keeps both factors, GELU and SiLU their input alone.
     quick = any(isinstance(part, QuickGELU) for part in block.mlp.modules())
-    return width, inside * (2 if quick else 1)
+    return width, inside * (2 if quick and not short else 1)
 
 
 def _length(prompts: Sequence[Tensor]) -> int:
