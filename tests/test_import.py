@@ -2,9 +2,11 @@
 
 import builtins
 import os
+import re
 from pathlib import Path
 
 import dassl_files
+import golden_data
 import pytest
 import torch
 from torch import nn
@@ -14,6 +16,7 @@ from dpc.backbones.coop import CoOp
 from dpc.backbones.maple import MaPLe
 from dpc.backbones.promptkd import PromptKD, make_projector
 from dpc.backbones.promptsrc import PromptSRC
+from dpc.clip.model import logits
 from dpc.clip.views import Views
 from dpc.collaboration.weighting import mix
 from dpc.errors import DpcError
@@ -25,7 +28,7 @@ from dpc.exchange.importing import (
     read_foreign,
     unmixed,
 )
-from dpc.exchange.layouts import LAYOUTS, Names
+from dpc.exchange.layouts import LAYOUTS, Names, layout_of, plain_names, sort_names
 
 WORDS = "a photo of a"
 NAMES = ("cat", "annual_crop_land", "2012 Audi TT RS Coupe")
@@ -49,7 +52,7 @@ def made(name: str, seed: int = 0):
             nn.init.normal_(coupling.weight, std=0.1, generator=generator)
         return MaPLe(text[0][:2], [prompt[:2] for prompt in text[1:]], couplings, WORDS)
     if name == "promptsrc":
-        return PromptSRC(text, image[:2], WORDS)
+        return PromptSRC(text, image, WORDS)
     projector = make_projector(32, 48, torch.Generator().manual_seed(seed))
     projector(drawn(8, 32, seed=seed + 20))  # running statistics that are no defaults
     return PromptKD(image, projector)
@@ -191,6 +194,55 @@ def test_prompts_of_every_layout_arrive_to_the_digit(
     )
 
 
+@pytest.mark.parametrize(
+    ("name", "prefix", "logits_of"),
+    [
+        ("coop", "words.step3.", "words.step3.logits"),
+        ("maple", "main.step3.", "main.step3.logits"),
+        ("promptsrc", "main.step3.", "main.step3.logits"),
+        ("promptkd", "main.step3.", "main.step3.eval.logits"),
+    ],
+)
+def test_official_prompts_under_their_official_names_give_the_official_logits(
+    tmp_path, student, name, prefix, logits_of
+):
+    """Names and numbers are those of the golden files, which the released code made."""
+    golden = golden_data.tensors(name)
+    learned = {
+        key.removeprefix(prefix): value
+        for key, value in golden.items()
+        if key.startswith(prefix) and not re.search("logits|features", key)
+    }
+    path = tmp_path / "model.pth.tar-3"
+    torch.save({"state_dict": learned, "epoch": 3}, path)
+    found = read_foreign(path, LAYOUTS)
+    assert (found.backbone, len(found.tensors)) == (name, len(learned))
+    module = made(name)
+    module.load_state_dict(found.tensors)
+    classes = golden_data.facts(name)["classes"]
+    texts = golden.get("teacher.text_features", torch.zeros(1, 48))
+    teacher = Teacher(texts, student.logit_scale)
+    task = make_task(student, module.eval(), classes, "a photo of a {}.", teacher)
+    images = golden["images"]
+    with torch.no_grad():
+        views = Views(frozen=student.encode_image(images, ()), images=images)
+        pair = module.image_features(student, views), module.text_features(task)
+        got = logits(student.logit_scale, *pair)
+    bound = 1e-4 if name == "promptkd" else golden_data.BACKWARD
+    golden_data.assert_close(f"imported {name} logits", got, golden[logits_of], bound)
+
+
+def test_every_name_of_released_dpc_on_promptkd_is_known():
+    golden = golden_data.tensors("dpc_promptkd_released")
+    state = {k.removeprefix("init."): v for k, v in golden.items() if k.startswith("init.")}
+    name, names = layout_of(LAYOUTS, plain_names(state), "FILE", None)
+    found = sort_names(names, plain_names(state))
+    assert (name, found.unknown) == ("promptkd", [])
+    ours = {"text.0": "prompt_learner.ctx", "image.0": "image_encoder.VPT"}
+    assert ours.items() <= found.learned.items()
+    assert len(found.learned) == len(state)
+
+
 def test_the_name_inside_the_model_and_the_prompt_learner_alone_are_one(tmp_path, monkeypatch):
     alone = official("coop")
     for prefix in ("prompt_learner.", "module.prompt_learner.", "prompt_learner.module."):
@@ -318,7 +370,7 @@ def test_a_mix_that_cannot_be_taken_apart_is_one_line(tmp_path, monkeypatch):
 BLOCKS = {
     "coop": {"init": WORDS, "length": 4},
     "maple": {"init": WORDS, "length": 2, "depth": 3},
-    "promptsrc": {"length": 4, "text_depth": 3, "image_depth": 2},
+    "promptsrc": {"length": 4, "text_depth": 3, "image_depth": 3},
     "promptkd": {"length": 4, "depth": 3, "dual": "image"},
 }
 
@@ -346,9 +398,9 @@ def test_prompts_of_another_size_name_the_parameter_to_set():
     assert unfitting("maple", shallow, state["maple"]) == (
         "FILE: couplings.2.bias (128,) is missing; set backbones.maple.depth=2"
     )
-    deeper = state["promptsrc"] | {"image.2": drawn(4, 128)}
+    deeper = state["promptsrc"] | {"image.3": drawn(4, 128)}
     assert unfitting("promptsrc", deeper, state["promptsrc"]) == (
-        "FILE: image.2 (4, 128) is one too many; set backbones.promptsrc.image_depth=3"
+        "FILE: image.3 (4, 128) is one too many; set backbones.promptsrc.image_depth=4"
     )
     dual = state["promptkd"] | {"text.0": drawn(4, 128)}
     assert "set backbones.promptkd.dual=text" in unfitting("promptkd", dual, state["promptkd"])
