@@ -110,11 +110,12 @@ def test_what_cannot_fit_is_one_problem_a_kind_of_training():
     assert "are free" in report.problems[1].what
 
 
-def test_prompts_that_do_not_fit_the_clip_are_a_problem():
-    overrides = ["run.backbones=[maple]", "run.budget=[]", "backbones.maple.depth=30"]
-    (problem,) = grid_of(params_for(Path("data"), overrides=overrides)).report().problems
-    assert "maple" in problem.what
-    assert "depth" in problem.what
+def test_sentences_that_are_too_long_for_the_clip_are_a_problem():
+    long = f"backbones.coop.init='{'a ' * 90}'"
+    params = params_for(Path("data"), overrides=["run.budget=[]", long])
+    (problem,) = grid_of(params).report().problems
+    assert "coop" in problem.what
+    assert "tokens and this CLIP reads 77" in problem.what
 
 
 def test_embedded_and_random_weights_and_files(tmp_path):
