@@ -54,8 +54,9 @@ demo: $(READY)
 	@echo
 	@echo "The report: $(CURDIR)/results/report/index.html"
 
+# The variable would have every worker read and rewrite all tests anew, and each dpc all of itself.
 test: $(READY)
-	python -m pytest -n logical --maxprocesses 8 --dist worksteal $(ARGS)
+	PYTHONDONTWRITEBYTECODE= python -m pytest -n logical --maxprocesses 8 --dist worksteal $(ARGS)
 
 lint: $(READY)
 	@status=0; for check in "ruff check ." "ruff format --check ." "mypy"; do \

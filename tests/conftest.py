@@ -1,27 +1,36 @@
 """One thread, the golden CLIP, and the table of golden deviations of ``pytest -s``."""
 
-import golden_data
+import sys
+
 import pytest
-import torch
 from tree import Tree, made_once
 
-torch.set_num_threads(1)
+from dpc.uncompiled import postpone_compiler
+
+postpone_compiler()
 
 
+# torch is imported where tests run: pytest-xdist's own process, for which all wait, runs none.
 @pytest.fixture(scope="session")
 def student():
     """The golden CLIP with its shortcuts."""
-    return golden_data.load_student()
+    from golden_data import load_student
+
+    return load_student()
 
 
 @pytest.fixture(scope="session")
 def slow_student():
     """The golden CLIP without shortcuts."""
-    return golden_data.load_student(shortcuts=False)
+    from golden_data import load_student
+
+    return load_student(shortcuts=False)
 
 
 @pytest.fixture()
 def generator():
+    import torch
+
     return torch.Generator().manual_seed(20250101)
 
 
@@ -46,7 +55,10 @@ def settled(built, tmp_path_factory) -> Tree:
 
 
 def pytest_collection_modifyitems(items):
-    """The long tests begin on two workers at once, so that none is left for one at the end."""
+    """One thread; and long tests begin on two workers at once, none is left for one at the end."""
+    import torch
+
+    torch.set_num_threads(1)
     long = [item for item in items if item.get_closest_marker("engine")]
     rest = [item for item in items if item not in set(long)]
     half = len(rest) // 2
@@ -54,6 +66,7 @@ def pytest_collection_modifyitems(items):
 
 
 def pytest_terminal_summary(terminalreporter, config):
-    if golden_data.DEVIATIONS and config.getoption("capture") == "no":
+    golden_data = sys.modules.get("golden_data")
+    if golden_data and golden_data.DEVIATIONS and config.getoption("capture") == "no":
         terminalreporter.section("largest deviation from the golden numbers")
         golden_data.table(terminalreporter.write_line)
