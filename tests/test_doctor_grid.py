@@ -111,11 +111,11 @@ def test_what_cannot_fit_is_one_problem_a_kind_of_training():
 
 
 def test_sentences_that_are_too_long_for_the_clip_are_a_problem():
-    long = f"backbones.coop.init='{'a ' * 90}'"
+    long = f"backbones.coop.init='{"a " * 40}'"
     params = params_for(Path("data"), overrides=["run.budget=[]", long])
     (problem,) = grid_of(params).report().problems
     assert "coop" in problem.what
-    assert "tokens and this CLIP reads 77" in problem.what
+    assert "tokens and this CLIP reads 32" in problem.what
 
 
 def test_embedded_and_random_weights_and_files(tmp_path):
