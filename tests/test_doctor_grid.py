@@ -111,7 +111,7 @@ def test_what_cannot_fit_is_one_problem_a_kind_of_training():
 
 
 def test_sentences_that_are_too_long_for_the_clip_are_a_problem():
-    long = f"backbones.coop.init='{"a " * 40}'"
+    long = "backbones.coop.init=" + " ".join(["a"] * 40)
     params = params_for(Path("data"), overrides=["run.budget=[]", long])
     (problem,) = grid_of(params).report().problems
     assert "coop" in problem.what
