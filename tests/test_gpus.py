@@ -125,6 +125,20 @@ def test_locks_are_for_everybody(locks):
     assert (locks / "0a.0").stat().st_mode & 0o7777 == 0o666
 
 
+def test_a_lock_of_a_file_that_was_deleted_is_none(locks, monkeypatch):
+    opened = gpus._opened
+
+    def deleted_meanwhile(path):
+        file = opened(path)
+        monkeypatch.setattr(gpus, "_opened", opened)
+        path.unlink()
+        return file
+
+    monkeypatch.setattr(gpus, "_opened", deleted_meanwhile)
+    assert gpus.claim(["0a"], 1, "mine") == 0
+    assert (locks / "0a.0").read_text().startswith("mine")
+
+
 def test_a_folder_that_cannot_be_used_is_one_line(tmp_path, monkeypatch):
     (tmp_path / "file").touch()
     for place in (tmp_path / "file", tmp_path / "file" / "below"):

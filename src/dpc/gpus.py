@@ -69,17 +69,25 @@ def _take(path: Path, title: str, index: int) -> bool:
     """Lock a file and write the holder into it; False if somebody else has it."""
     try:
         file = _opened(path)
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(file)
-            return False
+        taken = _locked(file)
     except OSError as problem:
         raise _unusable(path, problem) from None
+    if not taken:
+        os.close(file)
+        return False
     _held[file] = index
-    os.ftruncate(file, 0)
-    os.pwrite(file, f"{title} (process {os.getpid()})\n".encode(), 0)
+    with suppress(OSError):  # on a full disk the holder has no name
+        os.ftruncate(file, 0)
+        os.pwrite(file, f"{title} (process {os.getpid()})\n".encode(), 0)
     return True
+
+
+def _locked(file: int) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return os.fstat(file).st_nlink > 0  # else it was deleted, and the next one locks another
 
 
 def _opened(path: Path) -> int:
@@ -98,7 +106,11 @@ def _opened(path: Path) -> int:
 
 
 def _holder(path: Path) -> str:
-    return f"{path.stem} is in use by {path.read_text(errors='replace').strip() or 'a process'}"
+    try:
+        holder = path.read_text(errors="replace").strip()
+    except OSError:
+        holder = ""
+    return f"{path.stem} is in use by {holder or 'a process'}"
 
 
 def _unusable(path: Path, problem: OSError) -> DpcError:
