@@ -28,7 +28,7 @@ from dpc.exchange.importing import (
     read_foreign,
     unmixed,
 )
-from dpc.exchange.layouts import LAYOUTS, Names, layout_of, plain_names, sort_names
+from dpc.exchange.layouts import LAYOUTS, Names, layout_of, layouts, plain_names, sort_names
 
 WORDS = "a photo of a"
 NAMES = ("cat", "annual_crop_land", "2012 Audi TT RS Coupe")
@@ -406,3 +406,19 @@ def test_prompts_of_another_size_name_the_parameter_to_set():
     assert "set backbones.promptkd.dual=text" in unfitting("promptkd", dual, state["promptkd"])
     wide = {"context": drawn(4, 80)}
     assert "it is of another clip.model" in unfitting("coop", wide, state["coop"])
+
+
+def test_a_backbone_from_outside_brings_its_names(tmp_path, monkeypatch):
+    (tmp_path / "own_coop.py").write_text(
+        "from dpc.backbones.coop import CoOp\n"
+        "from dpc.exchange.layouts import LAYOUTS\n"
+        "ELSEWHERE = LAYOUTS['coop']\n"
+        "class Mine(CoOp):\n    pass\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    known = layouts({"coop": {}, "mine": {"class": "own_coop:Mine"}, "zero_shot": {}})
+    assert known.keys() == {*LAYOUTS, "mine"}
+    path = dassl_files.save(tmp_path / "m", official("coop"), monkeypatch)
+    found = read_foreign(path, known, "mine")
+    assert (found.backbone, list(found.tensors)) == ("mine", ["context"])

@@ -26,6 +26,7 @@ PLUMBING = (
     "dpc.datasets",
     "dpc.devices",
     "dpc.errors",
+    "dpc.exchange.*",
     "dpc.files",
     "dpc.gpus",
     "dpc.hashes",
