@@ -120,14 +120,18 @@ def test_ends_of_a_full_context_and_of_words_that_equal_padding():
 class Inner:
     """As a tokenizer of Hugging Face: a token a letter, special ones around them if asked."""
 
-    def __init__(self, opening, closing, pad):
+    name_or_path, sep_token_id = "somebody/something", 9
+
+    def __init__(self, opening, closing, pad, left=False):
         self.opening, self.closing, self.pad_token_id = opening, closing, pad
-        self.sep_token_id = 9
+        self.left = left
 
     def __call__(self, texts, add_special_tokens=True, max_length=None, **_):
         if isinstance(texts, list):
             rows = [self(text).input_ids for text in texts]
-            padded = [row + [self.pad_token_id] * (max_length - len(row)) for row in rows]
+            fill = [[self.pad_token_id] * (max_length - len(row)) for row in rows]
+            pairs = zip(fill, rows, strict=True) if self.left else zip(rows, fill, strict=True)
+            padded = [first + second for first, second in pairs]
             return SimpleNamespace(input_ids=torch.tensor(padded))
         ids = [ord(letter) for letter in texts]
         whole = [*self.opening, *ids, *self.closing] if add_special_tokens else ids
@@ -162,6 +166,11 @@ def test_a_hugging_face_tokenizer_gives_what_open_clip_gives(inner, strip):
     assert ours.opening == tuple(inner.opening)
     assert ours.ends(theirs(texts)).tolist() == [len(inner.opening) + n for n in (5, 8, 5)]
     assert ours.decode(ours.encode("A Cat.")) == "a cat"
+
+
+def test_a_tokenizer_that_pads_in_front_is_refused():
+    inner = Inner([], [1], 0, left=True)
+    refusal(lambda: hugging_face_tokenizer(wrapped(inner)), "somebody/something", "in this order")
 
 
 def test_untrained_towers_read_folded_ids():

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from dpc.errors import DpcError
 
+SENTENCE = "a cat"  # shows how a tokenizer builds its sentences
 FIRST_FOLDED = 3  # ids below are padding, start and end in the vocabularies that fold
 
 
@@ -68,18 +69,29 @@ def hugging_face_tokenizer(tokenizer: Any) -> Tokenizer:
 
     What opens and closes a sentence is read off one: a SigLIP's has nothing in front, a BERT's
     has a class token. With ``strip_sep_token`` (CLIPA) the separator is an id 0, as padding is.
+
+    Raises:
+        DpcError: its sentences are built in another way.
     """
     inner, clean = tokenizer.tokenizer, tokenizer.clean_fn
 
     def encode(text: str) -> list[int]:
         return list(inner(clean(text), add_special_tokens=False).input_ids)
 
-    words, whole = encode("a"), list(inner(clean("a")).input_ids)
-    start = next(at for at in range(len(whole)) if whole[at : at + len(words)] == words)
+    words, whole = encode(SENTENCE), list(inner(clean(SENTENCE)).input_ids)
+    spans = range(len(whole) - len(words) + 1)
+    start = next((at for at in spans if whole[at : at + len(words)] == words), 0)
     closing = tuple(whole[start + len(words) :])
     if tokenizer.strip_sep_token:
         closing = tuple(0 if id_ == inner.sep_token_id else id_ for id_ in closing)
-    return Tokenizer(encode, inner.decode, tuple(whole[:start]), closing, inner.pad_token_id)
+    made = Tokenizer(encode, inner.decode, tuple(whole[:start]), closing, inner.pad_token_id)
+    theirs = tokenizer([SENTENCE])
+    if not torch.equal(made.rows([SENTENCE], theirs.shape[1]), theirs):
+        raise DpcError(
+            f"the tokenizer {inner.name_or_path!r} does not put words, what opens and closes them, "
+            "and padding in this order: take another clip.model"
+        )
+    return made
 
 
 def folded_tokenizer(vocabulary: int, end: int) -> Tokenizer:
