@@ -14,6 +14,7 @@ from ruamel.yaml import YAML
 from torch.nn import functional as F
 
 from dpc import artifacts
+from dpc.backbones.base import Task
 from dpc.backbones.promptkd import PromptKD
 from dpc.cli import main
 from dpc.errors import ParamsError
@@ -58,7 +59,7 @@ def finished(tmp_path_factory) -> Path:
         with pytest.MonkeyPatch.context() as patch:
             for epoch in (2, 10):
                 path = Path(f"out/prompt_learner/model.pth.tar-{epoch}")
-                state = {"ctx": prompt(epoch), "token_prefix": torch.zeros(3, 1, 128)}
+                state = {"ctx": prompt(epoch), "token_suffix": suffix(NAMES[:3])}
                 dassl_files.save(path, state, patch, half=True, epoch=epoch)
         assert main(["import", "-q", "out", *CELL]) == 0
         write_params(f"+imported.coop.tuned='{TUNED}'")
@@ -79,6 +80,13 @@ def tree(finished, tmp_path, monkeypatch) -> Path:
 
 def read(stage: str, place: str = PLACE, root: str = "results") -> artifacts.Artifact:
     return artifacts.read(Path(root) / stage / place)
+
+
+def suffix(names) -> torch.Tensor:
+    """What the released code keeps of its sentences: embeddings behind a context of four."""
+    clip = clip_for(load())
+    tokens = clip.tokenize([f"a photo of a {name}." for name in names])
+    return clip.model.token_embedding(tokens)[:, 5:].detach().half()
 
 
 def refused(capsys, *command: str, code: int = 1) -> str:
@@ -115,6 +123,7 @@ def test_the_row_is_the_accuracy_of_the_files_prompts(tree):
             assert_row(row, half, prompt(2))
     facts = [row.results[key] for key in ("imported", "images_seen", "steps", "learned")]
     assert facts == [["tuned"], 0, 0, {"context": [4, 128]}]
+    assert read("tune").results["imported"]["same_sentences"] is True
 
 
 def test_stage_two_starts_from_the_files_prompts(tree):
@@ -186,6 +195,25 @@ def test_another_file_makes_the_tree_stale(tree):
 def test_a_tree_that_was_trained_is_stale_once_prompts_are_imported(tree, capsys):
     write_params()
     assert "stale" in refused(capsys, "evaluate", "--backbone", "coop")
+
+
+@pytest.mark.parametrize(
+    ("names", "words"),
+    [
+        (["cloud", "house", "heart"], "2 of 3 sentences differ, first 'an icon of a heart.'"),
+        (["cloud", "heart", "house gate"], "1 of 3 sentences differ, first 'an icon of a house.'"),
+        (NAMES, "3 of 6 sentences differ"),
+    ],
+)
+def test_prompts_of_other_sentences_are_taken_with_a_warning(
+    tree, monkeypatch, capsys, names, words
+):
+    state = {"ctx": prompt(10), "token_suffix": suffix(names)}
+    path = dassl_files.save(tree / "m", state, monkeypatch)
+    assert main(["import", "-q", str(path), *CELL]) == 0
+    assert main(["tune", "-q"]) == 0
+    assert words in capsys.readouterr().err
+    assert read("tune").results["imported"]["same_sentences"] is False
 
 
 def test_a_missing_file_names_the_command_that_makes_it(tree, capsys):
@@ -311,16 +339,10 @@ def test_a_student_takes_from_its_teacher_what_its_file_lacks(dual, tmp_path):
     own = {k: v.numpy() for k, v in other.state_dict().items() if not k.startswith("text.")}
     draw = draws(params)[0]
     cell = cell_of("tuned", "icons-tabler", "promptkd", draw)
-    results = {"cell": cell, "source": "", "layout": "promptkd", "epoch": 20}
-    made = taken(
-        params,
-        "tuned",
-        "icons-tabler",
-        "promptkd",
-        draw,
-        module,
-        artifacts.Artifact(own, results),
-    )
+    results = {"cell": cell, "source": "", "layout": "promptkd", "epoch": 20, "sentences": None}
+    task = Task(clip_for(params), ("any",), torch.zeros(1, 77, dtype=torch.long))
+    given = artifacts.Artifact(own, results)
+    made = taken(params, "tuned", "icons-tabler", "promptkd", draw, module, task, given)
     state = module.state_dict()
     assert made.tensors.keys() == state.keys()
     assert any(name.startswith("text.") for name in state) == (dual == "text")

@@ -13,6 +13,7 @@ from dpc.artifacts import Artifact
 from dpc.errors import DpcError
 from dpc.exchange.checkpoint import Checkpoint, read_checkpoint
 from dpc.exchange.layouts import Names, layout_of, plain_names, sort_names
+from dpc.exchange.sentences import Marks, marks_of
 
 EPOCH = re.compile(r"model\.pth\.tar-(\d+)")
 BEST = "model-best.pth.tar"
@@ -28,6 +29,7 @@ class Foreign:
         names: its layout.
         tensors: by our names; floating ones in fp32.
         stored: of each, its official name, and its type and shape in the file.
+        sentences: marks of the sentences that they were tuned in, if the file keeps these.
     """
 
     checkpoint: Checkpoint
@@ -35,6 +37,7 @@ class Foreign:
     names: Names
     tensors: dict[str, Tensor]
     stored: dict[str, dict[str, Any]]
+    sentences: Marks | None
 
 
 def checkpoint_file(path: Path) -> Path:
@@ -93,7 +96,9 @@ def read_foreign(path: Path, known: Mapping[str, Names], backbone: str | None = 
     for ours, value in tensors.items():
         if not torch.isfinite(value).all():
             raise DpcError(f"{place}: {learned[ours]} holds values that are not finite")
-    return Foreign(checkpoint, name, names, tensors, stored)
+    contexts = [] if names.from_teacher else [tensors[c] for c in names.contexts if c in tensors]
+    sentences = marks_of(state, contexts[0].shape[1]) if contexts else None
+    return Foreign(checkpoint, name, names, tensors, stored, sentences)
 
 
 def _plain(value: Tensor) -> Tensor:
@@ -160,6 +165,7 @@ def artifact_of(
         "mixed_with": None if mixed_with is None else mixed_with.checkpoint.sha256,
         "weight": weight,
         "tensors": found.stored,
+        "sentences": found.sentences,
     }
     arrays = {name: value.contiguous().numpy() for name, value in tensors.items()}
     return Artifact(arrays, results, {"stage": "import"})

@@ -108,8 +108,9 @@ def given(
     """P' of every draw, tuned elsewhere."""
     found = {}
     for draw, inputs in parts.items():
-        tuned, _ = start(params, backbone, inputs)
-        found[draw] = taken(params, "parallel", dataset, backbone, draw, tuned, inputs["imported"])
+        tuned, task = start(params, backbone, inputs)
+        cell = (dataset, backbone, draw)
+        found[draw] = taken(params, "parallel", *cell, tuned, task, inputs["imported"])
     return found
 
 

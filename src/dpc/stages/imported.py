@@ -1,5 +1,6 @@
 """Prompts that were tuned elsewhere, in the place of a stage's training."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,10 @@ from dpc.params.sections import Params
 from dpc.stages.cells import Draw, draws
 
 if TYPE_CHECKING:
-    from dpc.backbones.base import Backbone
+    from torch import Tensor
+
+    from dpc.backbones.base import Backbone, Task
+    from dpc.exchange.layouts import Names
 
 STAGES = ("tuned", "parallel")
 
@@ -102,6 +106,7 @@ def taken(
     backbone: str,
     draw: Draw,
     module: "Backbone",
+    task: "Task",
     artifact: Artifact,
 ) -> Artifact:
     """An imported artefact as the stage's own: prompts as they are, of no steps.
@@ -110,6 +115,8 @@ def taken(
         backbone: its name, or ``TEACHER``.
         module: the backbone at its start, or P; its state says which tensors there are. What stage
             one takes from a teacher it gives to a P that lacks it.
+        task: the classes that it learns to tell apart here. A file that was tuned in other
+            sentences is taken with a warning.
 
     Raises:
         DpcError: prompts of another cell, stage or size.
@@ -133,11 +140,15 @@ def taken(
         found = {k: v for k, v in state.items() if k.startswith(names.from_teacher)} | found
     fit(found, state, names, block, place, key)
     LOG.info("%s %s %s: %s prompts come from %s", dataset, backbone, draw.title, stage, place)
+    same = _warn_of_other_sentences(names, found, module, task, artifact, place)
     results: dict[str, Any] = {
         "history": {},
         "steps": 0,
         "images_seen": 0,
-        "imported": {key: artifact.results[key] for key in ("source", "layout", "epoch")},
+        "imported": {
+            **{key: artifact.results[key] for key in ("source", "layout", "epoch")},
+            "same_sentences": same,
+        },
     }
     if stage == "tuned":
         learned = {name: list(value.shape) for name, value in module.named_parameters()}
@@ -145,3 +156,32 @@ def taken(
     else:
         results["pairs_per_step"] = None
     return Artifact(arrays(found), results)
+
+
+def _warn_of_other_sentences(
+    names: "Names",
+    found: Mapping[str, "Tensor"],
+    module: "Backbone",
+    task: "Task",
+    artifact: Artifact,
+    place: str,
+) -> bool | None:
+    """Whether the prompts were tuned in the sentences of ``task``; None: the file does not say."""
+    from dpc.exchange.sentences import differing
+    from dpc.progress import LOG
+
+    marks = artifact.results["sentences"]
+    if marks is None:
+        return None
+    sentences = module.sentences(task.classnames, task.template)
+    others = differing(marks, task.clip, sentences, len(found[names.contexts[0]]))
+    if others:
+        LOG.warning(
+            "%s was tuned with other class names, words or another CLIP: %d of %d sentences "
+            "differ, first %r",
+            place,
+            len(others),
+            len(marks),
+            sentences[others[0]],
+        )
+    return not others

@@ -41,22 +41,21 @@ def _tune(params: Params, layout: Layout, dataset: str) -> Job:
         from dpc.stages.tune import stage_one_recipe, tuned
 
         clip, seed = teacher_clip_for(params), params.teacher.seed
-        if "imported" in inputs:
-            place = (dataset, TEACHER, teacher_draw(params))
-            module = new_teacher(params, clip, seed)
-            given = taken(params, "tuned", *place, module, inputs["imported"])
-            return {"tuned.safetensors": given}
         manifest = Manifest.from_json(inputs["manifest"].results)
         splits, classes = manifest.splits, tuned_classes(params, manifest)
+        module = new_teacher(params, clip, seed).to(clip.device)
+        names = [manifest.classnames[label] for label in classes]
+        task = make_task(clip, module, names, params.backbones["zero_shot"]["template"])
+        if "imported" in inputs:
+            cell = (dataset, TEACHER, teacher_draw(params))
+            given = taken(params, "tuned", *cell, module, task, inputs["imported"])
+            return {"tuned.safetensors": given}
         drawn = draw(splits["train"], splits["val"], params.run.shots[0], 1, seed)
         shots = subset(drawn.train, classes)
         recipe = stage_one_recipe(params.teacher_block(), params.optimizer)
         what = f"{dataset}: the teacher's training views"
         views = min(params.data.views.count, recipe.epochs)
         frozen = Encoder(params, layout, dataset, clip, what).views(shots, views)
-        module = new_teacher(params, clip, seed).to(clip.device)
-        names = [manifest.classnames[label] for label in classes]
-        task = make_task(clip, module, names, params.backbones["zero_shot"]["template"])
         with Pictures(params, layout, dataset, clip) as pictures:
             labels = torch.from_numpy(labels_of(shots))
             bank = PixelBank(pictures, shots, labels, torch.from_numpy(frozen).to(clip.device))

@@ -107,8 +107,9 @@ def given(
     unlabelled = traits(params, backbone)["transductive"]
     found = {}
     for draw, inputs in parts.items():
-        module, _ = start(params, backbone, draw.seed, inputs, unlabelled)
-        found[draw] = taken(params, "tuned", dataset, backbone, draw, module, inputs["imported"])
+        module, task = start(params, backbone, draw.seed, inputs, unlabelled)
+        cell = (dataset, backbone, draw)
+        found[draw] = taken(params, "tuned", *cell, module, task, inputs["imported"])
     return found
 
 
