@@ -12,7 +12,6 @@ from torch.profiler import ProfilerActivity, profile
 
 from dpc.clip.model import Clip
 
-WARM = 2
 KINDS = {
     "matrix products": ("mm", "addmm", "bmm", "convolution", "linear"),
     "attention": ("scaled_dot_product", "attention"),
@@ -31,23 +30,24 @@ class Parts:
         self._open: list[str] = ["the rest: loss, ranks, bookkeeping"]
         self._since = now()
 
+    def count(self) -> None:
+        """Up to now it was the open part."""
+        time = now()
+        self.seconds[self._open[-1]] += time - self._since
+        self._since = time
+
     def switch(self, part: str) -> None:
         """From now on it is ``part``."""
-        self._close()
+        self.count()
         self._open[-1] = part
 
     @contextmanager
     def inside(self, part: str) -> Iterator[None]:
-        self._close()
+        self.count()
         self._open.append(part)
         yield
-        self._close()
+        self.count()
         self._open.pop()
-
-    def _close(self) -> None:
-        time = now()
-        self.seconds[self._open[-1]] += time - self._since
-        self._since = time
 
     def wrapped(self, function: Callable, part: str) -> Callable:
         """``function``, its time counted as ``part``, or as mining where no gradient is kept; what
@@ -82,32 +82,31 @@ def watched(parts: Parts) -> Iterator[None]:
 def by_kind(run: Callable[[], Any]) -> dict[str, float]:
     """Seconds by kind of operation while ``run`` runs."""
     cuda = torch.cuda.is_available()
-    kinds = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if cuda else [])]
-    with profile(activities=kinds) as found:
+    watching = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if cuda else [])]
+    with profile(activities=watching) as found:
         run()
     seconds: dict[str, float] = defaultdict(float)
     for event in found.key_averages():
         own = event.self_device_time_total if cuda else event.self_cpu_time_total
-        name = event.key.removeprefix("aten::").lower()
-        kind = next((k for k, words in KINDS.items() if any(w in name for w in words)), "others")
-        seconds[kind] += own / 1e6
+        name = event.key if event.key.startswith("aten::") else ""
+        kinds = (kind for kind, words in KINDS.items() if any(word in name for word in words))
+        seconds[next(kinds, "others")] += own / 1e6
     return seconds
 
 
 def print_regions(name: str, run: Callable[[int], Any], steps: int) -> None:
-    """Two tables of the steps that ``run`` takes, after some to warm up.
+    """Two tables of the steps that ``run`` takes, and what comes once with them.
 
     Args:
-        run: takes that many steps.
+        run: takes one step and as many more as it is told.
     """
-    run(WARM)
+    run(0)
     parts = Parts()
     with watched(parts):
         run(steps)
-        parts.switch("")
+        parts.count()
     for title, seconds in (("part", parts.seconds), ("operation", by_kind(lambda: run(steps)))):
         total = sum(seconds.values())
         print(f"\n{name}, by {title}: {total / (steps + 1):.3f} s a step")
         for what, spent in sorted(seconds.items(), key=lambda item: -item[1]):
-            if spent:
-                print(f"  {what:<36}{spent / (steps + 1):>9.4f} s{spent / total:>7.1%}")
+            print(f"  {what:<36}{spent / (steps + 1):>9.4f} s{spent / total:>7.1%}")
