@@ -177,9 +177,9 @@ class ImageTower:
         vit = self._vit()
         _check(prompts, self.width, len(self.blocks), room=None, where="image")
         x = vit.conv1(images).flatten(2).transpose(1, 2)  # (B, patches, d_v)
-        x = torch.cat([vit.class_embedding.expand(len(x), 1, -1).to(x.dtype), x], dim=1)
+        x = torch.cat([vit.class_embedding.expand(x.shape[0], 1, -1).to(x.dtype), x], dim=1)
         x = x + vit.positional_embedding
-        x = torch.cat([x, prompts[0].expand(len(x), -1, -1)], dim=1)
+        x = torch.cat([x, prompts[0].expand(x.shape[0], -1, -1)], dim=1)
         x = vit.ln_pre(x)
         for layer, block in enumerate(self.blocks):
             if 0 < layer < len(prompts):
@@ -226,7 +226,7 @@ def _deeper(xs: Sequence[Tensor], asked: Sequence[Sentences], layer: int) -> lis
 def overwrite(x: Tensor, prompt: Tensor, start: int) -> Tensor:
     """``x`` (N, L, d) with ``prompt`` (n, d), or one a row (N, n, d), at positions
     start..start+n-1 of every row."""
-    prompt = prompt.to(x.dtype).expand(len(x), -1, -1)
+    prompt = prompt.to(x.dtype).expand(x.shape[0], -1, -1)
     return torch.cat([x[:, :start], prompt, x[:, start + prompt.shape[1] :]], dim=1)
 
 
