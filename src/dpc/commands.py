@@ -27,7 +27,7 @@ def run_stage(options: argparse.Namespace) -> None:
     from dpc.stages.side_by_side import run_all
 
     params = load(options.params, options.overrides)
-    layout = _layout(options)
+    layout = layout_of(options)
     chosen = Selection(
         datasets=options.dataset,
         backbones=getattr(options, "backbone", ()),
@@ -107,7 +107,7 @@ def _say_row(path: Path) -> None:
     LOG.info("  base %.2f, new %.2f, H %.2f", base, new, harmonic_mean(base, new))
 
 
-def _layout(options: argparse.Namespace) -> "Layout":
+def layout_of(options: argparse.Namespace) -> "Layout":
     """The tree of a command: the engines' one only for params.yaml as it stands.
 
     Raises:
@@ -132,7 +132,7 @@ def run_report(options: argparse.Namespace) -> None:
     from dpc.params.load import load
     from dpc.stages.report import write
 
-    write(load(options.params, options.overrides), _layout(options))
+    write(load(options.params, options.overrides), layout_of(options))
 
 
 def run_params(options: argparse.Namespace) -> None:
