@@ -126,6 +126,14 @@ def test_the_row_is_the_accuracy_of_the_files_prompts(tree):
     assert read("tune").results["imported"]["same_sentences"] is True
 
 
+def test_a_dry_run_says_that_nothing_is_trained(tree, capsys):
+    capsys.readouterr()
+    assert main(["tune", "-q", "--dry-run"]) == 0
+    said = capsys.readouterr().out
+    assert "tune shapes coop 4 shots seed 1: nothing to train" in said
+    assert "imported/coop/shapes-shots4-seed1.safetensors" in said
+
+
 def test_stage_two_starts_from_the_files_prompts(tree):
     assert torch.equal(torch.from_numpy(read("tune").tensors["context"]), prompt(10))
     still = ["dpc.lr=1e-30", "optimizer.warmup_lr=1e-30"]

@@ -15,6 +15,7 @@ from dpc.params.sections import Params
 from dpc.stages import estimate
 from dpc.stages.estimate import Plan
 from dpc.stages.finetune import batch_key, stage_two_recipe
+from dpc.stages.imported import TEACHER, mark
 from dpc.stages.states import new_backbone, new_teacher
 from dpc.stages.tune import prolonged, stage_one_recipe
 
@@ -66,27 +67,31 @@ class Planner:
         self.images = drawn(size.train[: self._tuned], shots)
 
     def trainings(self, backbone: str) -> Iterator[Training]:
-        """All of a backbone's.
+        """All of a backbone's; none for prompts that come from elsewhere.
 
         Raises:
             DpcError: prompts that do not fit this CLIP, or sentences that are too long for it.
         """
         run = self._params.run
-        yield self._stage_one("tune", backbone)
+        if not mark(self._params, "tuned", backbone):
+            yield self._stage_one("tune", backbone)
         if backbone in run.budget:
             yield self._stage_one("budget", backbone)
-        yield self._stage_two("finetune", backbone)
+        if not mark(self._params, "parallel", backbone):
+            yield self._stage_two("finetune", backbone)
         if backbone in run.ablations:
             yield self._stage_two("two_step", backbone)
 
     def teacher(self) -> Iterator[Training]:
-        """The teacher's own, one.
+        """The teacher's own, one; none if it comes from elsewhere.
 
         Raises:
             DpcError: as :meth:`trainings`.
         """
         if self._teacher_clip is None:
             raise ValueError("this grid has no teacher")
+        if mark(self._params, "tuned", TEACHER):
+            return
         learner = self._params.teacher.backbone
         module = new_teacher(self._params, self._teacher_clip, 0)
         names = self._size.classnames[: self._tuned]

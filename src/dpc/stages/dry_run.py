@@ -31,6 +31,9 @@ def plans(params: Params, jobs: list[Job]) -> Iterator[str]:
         if cell in told:
             continue
         told.add(cell)
+        if elsewhere := [e.path for role, e in job.inputs.items() if role.endswith("imported")]:
+            yield f"{job.title}: nothing to train, the prompts come from {elsewhere[0]}"
+            continue
         plan = plan_of(params, job)
         refuse(plan, available_memory(clip_for(params).device))
         yield describe(plan)
