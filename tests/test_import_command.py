@@ -227,6 +227,9 @@ def test_prompts_of_other_sentences_are_taken_with_a_warning(
 def test_a_missing_file_names_the_command_that_makes_it(tree, capsys):
     shutil.rmtree("imported")
     assert file_hashes(load(), "tuned", "coop") == {"imported": {"shapes 4 shots seed 1": None}}
+    assert main(["doctor", "-q"]) == 1
+    report = capsys.readouterr().out
+    assert "imported/coop/shapes-shots4-seed1.safetensors: imported prompts that are not" in report
     said = refused(capsys, "tune")
     assert "imported/coop/shapes-shots4-seed1.safetensors is missing" in said
     assert "dpc import CHECKPOINT --backbone coop --dataset shapes --shots 4 --seed 1" in said

@@ -18,6 +18,7 @@ from dpc.doctor.sizes import Size
 from dpc.errors import DpcError
 from dpc.params.sections import Params
 from dpc.stages import slices
+from dpc.stages.imported import missing_files
 from dpc.stages.layout import Layout
 from dpc.store import Store
 
@@ -109,7 +110,7 @@ def _grid(params: Params, wanted: dict[str, Size | None], here: MachineReport) -
         return GridReport(params.protocol, {}, {}, 0, "", 0, 0, 0, problems=(trouble,))
     free = available_memory(torch.device(here.device))
     found = Grid(params, known, own, teacher, free).report()
-    more = [*_disk_is_full(found, here), *_memory_is_full(found)]
+    more = [*_disk_is_full(found, here), *_memory_is_full(found), *_imports_are_missing(params)]
     return replace(found, problems=(*found.problems, *more))
 
 
@@ -142,6 +143,14 @@ def _memory_is_full(grid: GridReport) -> Iterator[Problem]:
             f"{amount(free)} are free",
             "make data.views.count or data.unlabelled smaller (0 means all training images)",
         )
+
+
+def _imports_are_missing(params: Params) -> Iterator[Problem]:
+    missing = missing_files(params)
+    if missing:
+        path, command = missing[0]
+        others = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
+        yield Problem("grid", f"{path}{others}: imported prompts that are not there", command)
 
 
 def _size_of(folder: Path) -> int:

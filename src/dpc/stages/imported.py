@@ -1,6 +1,6 @@
 """Prompts that were tuned elsewhere, in the place of a stage's training."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -58,13 +58,28 @@ def _place(params: Params, stage: str, backbone: str) -> str:
 
 def file_hashes(params: Params, stage: str, backbone: str) -> dict[str, Any]:
     """What engines look at beside the parameters: the files' content, null of a missing one."""
-    found = {}
+    files = _files(params, stage, backbone)
+    found = {f"{dataset} {draw.title}": _hash(path) for dataset, draw, path in files}
+    return {"imported": found} if found else {}
+
+
+def missing_files(params: Params) -> list[tuple[Path, str]]:
+    """Files that the grid asks for and that are not there, with the command that makes each."""
+    return [
+        (path, import_command(stage, dataset, backbone, draw))
+        for backbone in (*params.run.backbones, TEACHER)
+        for stage in STAGES
+        for dataset, draw, path in _files(params, stage, backbone)
+        if not path.is_file()
+    ]
+
+
+def _files(params: Params, stage: str, backbone: str) -> Iterator[tuple[str, Draw, Path]]:
     for dataset in params.run.datasets:
         for draw in [teacher_draw(params)] if backbone == TEACHER else draws(params):
             path = imported_file(params, stage, dataset, backbone, draw)
             if path is not None:
-                found[f"{dataset} {draw.title}"] = _hash(path)
-    return {"imported": found} if found else {}
+                yield dataset, draw, path
 
 
 def teacher_draw(params: Params) -> Draw:
