@@ -6,9 +6,10 @@
 
 Both sides have the same weights (random: speed does not depend on them), images, labels,
 negatives and learning rates, and take turns, so that a busy machine slows both; the first step of
-each is not timed. Ours is `finetune()` itself, with an epoch for every step: what an epoch costs
-beside its steps is in the figures. Pixels are tensors at hand. Peak memory is that of a process
-for each side, beyond what the CLIP and the images take before the first step.
+each is not timed. CPU s are those of all cores together: the ratio to look at where other programs
+have the cores too. Ours is `finetune()` itself, with an epoch for every step, which costs more than
+a step of a long epoch. Pixels are tensors at hand. Peak memory is that of a process for each side,
+beyond what the CLIP and the images take before the first step.
 """
 
 import argparse
@@ -17,6 +18,7 @@ import json
 import statistics
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -42,9 +44,10 @@ MIB = 2**20
 
 @dataclasses.dataclass(frozen=True)
 class Lap:
-    """A step: seconds and losses by name."""
+    """A step: seconds, those of all cores that worked, and losses by name."""
 
     seconds: float
+    cpu: float
     losses: dict[str, float]
 
 
@@ -53,20 +56,23 @@ def race(course: Course, ours: int, plain: int) -> tuple[list[Lap], list[Lap], f
     too; and the mean size of our extended batches."""
     other = plain_step(course, ours)
     laps: tuple[list[Lap], list[Lap]] = ([], [])
-    begin = now()
+    begin = now(), time.process_time()
 
     def on_step(progress: Any) -> None:
         nonlocal begin
         losses = {name: values[-1] for name, values in progress.history.items()}
-        laps[0].append(Lap(now() - begin, {n: v for n, v in losses.items() if n != "pairs"}))
+        laps[0].append(_lap(begin, {n: v for n, v in losses.items() if n != "pairs"}))
         while len(laps[1]) <= (len(laps[0]) - 1) * plain // ours:
-            begin = now()
-            found = other(len(laps[1]))
-            laps[1].append(Lap(now() - begin, found))
-        begin = now()
+            begin = now(), time.process_time()
+            laps[1].append(_lap(begin, other(len(laps[1]))))
+        begin = now(), time.process_time()
 
     statistics = our_steps(course, ours, on_step)
     return *laps, statistics.pairs_per_step
+
+
+def _lap(begin: tuple[float, float], losses: dict[str, float]) -> Lap:
+    return Lap(now() - begin[0], time.process_time() - begin[1], losses)
 
 
 def our_steps(course: Course, count: int, on_step: Callable[[Any], None] | None = None) -> Any:
@@ -137,12 +143,17 @@ def print_race(course: Course, views: int, ours: int, plain: int) -> None:
     quick, slow, pairs = race(course, ours, plain)
     peaks = _peaks(course.name)
     fast, long = (statistics.median(lap.seconds for lap in laps[1:]) for laps in (quick, slow))
+    few, many = (statistics.median(lap.cpu for lap in laps[1:]) for laps in (quick, slow))
     classes, size = len(course.task.classnames), len(course.labels)
     print(f"\n{course.name}: {classes} classes, B {size}, K {course.k}, {pairs:.1f} pairs a step")
-    print(f"{'':<8}{'s a step':>10}{'peak, MiB':>12}")
-    print(f"{'plain':<8}{long:>10.3f}{peaks['plain'] / MIB:>12.0f}")
-    print(f"{'ours':<8}{fast:>10.3f}{peaks['ours'] / MIB:>12.0f}")
-    print(f"{'ratio':<8}{long / fast:>10.1f}{peaks['plain'] / peaks['ours']:>12.1f}")
+    lines = (
+        ("plain", long, many, peaks["plain"] / MIB),
+        ("ours", fast, few, peaks["ours"] / MIB),
+        ("ratio", long / fast, many / few, peaks["plain"] / peaks["ours"]),
+    )
+    print(f"{'':<8}{'s a step':>10}{'CPU s':>10}{'peak, MiB':>12}")
+    for title, seconds, cpu, memory in lines:
+        print(f"{title:<8}{seconds:>10.2f}{cpu:>10.2f}{memory:>12.1f}")
     steps = EPOCHS * (classes * SHOTS // size)
     images = classes * SHOTS * views
     once = images * course.image_seconds
