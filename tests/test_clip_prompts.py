@@ -188,6 +188,42 @@ def test_image_prompts_need_a_vit_that_ends_in_its_class_token():
         clip.encode_image(torch.zeros(2, 3, 32, 32), [torch.zeros(2, 128)])
 
 
+@pytest.mark.parametrize(
+    "variant",
+    [
+        {"no_ln_pre": True},
+        {"final_ln_after_pool": True},
+        {"patch_dropout": 0.5},
+        {"ls_init_value": 0.1},
+        {"pos_embed_type": "sin_cos_2d"},
+        {"norm_kwargs": {"eps": 0.1}},
+        {"qk_norm": True, "scale_heads": True, "scale_attn": True, "scale_fc": True},
+    ],
+    ids=str,
+)
+def test_a_vit_of_another_make_is_walked_as_it_runs(student, variant):
+    """Without any prompt token the walk is open_clip's own pass."""
+    config = student_config()
+    config["vision_cfg"] = {**config["vision_cfg"], **variant}
+    config["text_cfg"] = {**config["text_cfg"], "vocab_size": 9, "layers": 1}
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = build_model(config)
+    images, none = tensors("coop")["images"], [torch.zeros(0, 128)]
+    for shortcuts in (True, False):
+        clip = Clip(model, student.tokenizer, (0, 0, 0), (1, 1, 1), shortcuts=shortcuts)
+        with torch.no_grad():
+            walked = clip.encode_image(images, none)
+            assert relative(walked, clip.model.encode_image(images)) < FORWARD
+
+
+def test_images_are_square():
+    config = student_config()
+    config["vision_cfg"] = {**config["vision_cfg"], "image_size": [32, 64]}
+    with pytest.raises(DpcError, match=r"\(32, 64\) pixels"):
+        Clip(build_model(config), clip_tokenizer(), (0, 0, 0), (1, 1, 1))
+
+
 def test_a_text_tower_that_gives_all_tokens_is_refused():
     config = student_config()
     config["text_cfg"] = {**config["text_cfg"], "pool_type": "none"}

@@ -1,7 +1,9 @@
 """A CLIP that cannot take a backbone's prompts is refused with the file, before it is loaded."""
 
+import copy
 import subprocess
 import sys
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -20,8 +22,13 @@ def _elsewhere(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
 
+@cache
+def read():
+    return preset("smoke")
+
+
 def smoke(backbones, model="icons", pretrained="embedded"):
-    values = preset("smoke")
+    values = copy.deepcopy(read())
     values["run"] |= {"backbones": backbones, "budget": []}
     values["clip"] |= {"model": model, "pretrained": pretrained}
     return values

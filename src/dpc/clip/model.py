@@ -58,8 +58,7 @@ class Clip:
         sides = (size, size) if isinstance(size, int) else tuple(size)
         if len(set(sides)) > 1:
             raise DpcError(f"this CLIP takes images of {sides} pixels: only square ones are made")
-        #: Side of the images, in pixels.
-        self.image_size = int(sides[0])
+        self.image_size = int(sides[0])  # in pixels
 
     @property
     def text_width(self) -> int:
