@@ -250,6 +250,14 @@ def test_the_name_inside_the_model_and_the_prompt_learner_alone_are_one(tmp_path
         assert torch.equal(read_foreign(path, LAYOUTS).tensors["context"], alone["ctx"])
 
 
+def test_parameters_are_taken_as_the_tensors_that_they_are(tmp_path):
+    path, context = tmp_path / "model.pth", drawn(4, 64)
+    torch.save({"state_dict": nn.ParameterDict({"ctx": context}).state_dict(keep_vars=True)}, path)
+    assert read_checkpoint(path).state["ctx"].requires_grad
+    found = artifact_of(read_foreign(path, LAYOUTS), CELL, None, None)
+    assert torch.equal(torch.from_numpy(found.tensors["context"]), context)
+
+
 def test_the_artefact_says_where_the_prompts_come_from(tmp_path, monkeypatch):
     path = dassl_files.save(tmp_path / "m", official("promptkd"), monkeypatch, half=True)
     made_of = artifact_of(read_foreign(path, LAYOUTS), CELL, None, None)

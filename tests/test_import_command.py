@@ -306,7 +306,7 @@ def test_a_teacher_and_its_student_come_from_files(tmp_path, monkeypatch):
     """Nothing of stage one is trained: features are the imported teacher's, P is the student's."""
     monkeypatch.chdir(tmp_path)
     write_dataset(tmp_path)
-    kd = ["run.backbones=[promptkd]", "run.seeds=[1,2]", "teacher.seed=3"]
+    kd = ["run.backbones=[promptkd]", "run.seeds=[1,2]", "run.together=2", "teacher.seed=3"]
     write_params(*kd)
     state = {}
     for name, official in (("teacher", dassl_files.promptsrc), ("promptkd", dassl_files.promptkd)):

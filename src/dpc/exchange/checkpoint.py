@@ -122,7 +122,7 @@ def _read(path: Path) -> Checkpoint:
     if not isinstance(state, dict) or not state:
         keys = ", ".join(map(str, content)) if isinstance(content, dict) else type(content).__name__
         raise DpcError(f"{path} holds no state_dict (found: {keys}); {EXPECTED}")
-    tensors = {name: value for name, value in state.items() if isinstance(value, Tensor)}
+    tensors = {str(name): value for name, value in state.items() if isinstance(value, Tensor)}
     epoch = content.get("epoch")
     return Checkpoint(path, tensors, epoch if isinstance(epoch, int) else None, sha256(path))
 

@@ -104,7 +104,7 @@ def read_foreign(path: Path, known: Mapping[str, Names], backbone: str | None = 
 def _plain(value: Tensor) -> Tensor:
     """fp32 of half precision, which is exact; the matrix of a 1×1 convolution (out, in, 1, 1)."""
     value = value.flatten(1) if value.ndim == 4 and value.shape[2:] == (1, 1) else value
-    return value.float() if value.is_floating_point() else value
+    return value.detach().float() if value.is_floating_point() else value.detach()
 
 
 def unmixed(stored: Foreign, tuned: Foreign, weight: float) -> dict[str, Tensor]:

@@ -154,6 +154,20 @@ def layouts(blocks: Mapping[str, Any]) -> dict[str, Names]:
     return found
 
 
+def layout_named(known: Mapping[str, Names], backbone: str) -> Names:
+    """The layout of a backbone.
+
+    Raises:
+        DpcError: it has none.
+    """
+    if backbone not in known:
+        raise DpcError(
+            f"no checkpoint layout of backbone {backbone!r} is known (known: {', '.join(known)}); "
+            "one of your own says ELSEWHERE in its module (docs/exchange.md)"
+        )
+    return known[backbone]
+
+
 def plain_names(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """``state`` without the marks of DataParallel; of a prompt learner that was saved alone, with
     the name that it has inside the model."""
@@ -188,14 +202,9 @@ def layout_of(
         backbone: the only one that is asked for; None: whichever fits.
 
     Raises:
-        DpcError: none fits, or several do.
+        DpcError: none fits, or several do, or none is known of ``backbone``.
     """
-    if backbone is not None and backbone not in known:
-        raise DpcError(
-            f"no checkpoint layout of backbone {backbone!r} is known (known: {', '.join(known)}); "
-            "one of your own says ELSEWHERE in its module (docs/exchange.md)"
-        )
-    asked = known if backbone is None else {backbone: known[backbone]}
+    asked = known if backbone is None else {backbone: layout_named(known, backbone)}
     found = {name: sort_names(names, state) for name, names in asked.items()}
     fitting = [
         name

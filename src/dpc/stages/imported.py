@@ -137,7 +137,7 @@ def taken(
         DpcError: prompts of another cell, stage or size.
     """
     from dpc.exchange.importing import fit
-    from dpc.exchange.layouts import layouts
+    from dpc.exchange.layouts import layout_named, layouts
     from dpc.progress import LOG
     from dpc.stages.states import arrays, tensors
 
@@ -149,7 +149,7 @@ def taken(
             f"{import_command(stage, dataset, backbone, draw)}"
         )
     learner, block, key = block_of(params, backbone)
-    names = layouts(params.backbones)[learner]
+    names = layout_named(layouts(params.backbones), learner)
     state, found = module.state_dict(), tensors(artifact)
     if stage == "tuned" and names.from_teacher is not None:
         found = {k: v for k, v in state.items() if k.startswith(names.from_teacher)} | found
