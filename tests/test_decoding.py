@@ -4,6 +4,8 @@ import dataclasses
 import multiprocessing
 import os
 import signal
+import time
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -31,15 +33,30 @@ def small_batches(monkeypatch):
     monkeypatch.setattr(decoding, "BATCH", 4)
 
 
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory) -> Path:
+    """A set of files, and the same images in an archive, as an embedded set has them."""
+    root, before = tmp_path_factory.mktemp("decoding"), Path.cwd()
+    os.chdir(root)
+    try:
+        write_dataset(root)
+        values = preset("smoke", list(OVERRIDES))
+        Path("params.yaml").write_text(render(values, description_for(values)))
+        assert main(["prepare", "-q"]) == 0
+        archive = Layout().images("icons-tabler")
+        archive.parent.mkdir(parents=True)
+        with zipfile.ZipFile(archive, "w") as packed:
+            for path in Path("data/shapes/images").glob("*/*.png"):
+                packed.write(path, "/".join(path.parts[-2:]))
+    finally:
+        os.chdir(before)
+    return root
+
+
 @pytest.fixture()
-def root(tmp_path, monkeypatch):
-    """A set of files and one in an archive, prepared."""
-    monkeypatch.chdir(tmp_path)
-    write_dataset(tmp_path)
-    values = preset("smoke", [*OVERRIDES, "run.datasets=[shapes,icons-tabler]"])
-    Path("params.yaml").write_text(render(values, description_for(values)))
-    assert main(["prepare", "-q"]) == 0
-    return tmp_path
+def root(prepared, monkeypatch) -> Path:
+    monkeypatch.chdir(prepared)
+    return prepared
 
 
 def with_workers(params, number):
@@ -49,7 +66,7 @@ def with_workers(params, number):
 @pytest.mark.parametrize("dataset", ["shapes", "icons-tabler"])
 def test_features_are_the_same_bytes(root, dataset):
     params, layout = load(), Layout()
-    manifest = Manifest.from_json(artifacts.read(layout.manifest(dataset)).results)
+    manifest = Manifest.from_json(artifacts.read(layout.manifest("shapes")).results)
     items, clip = manifest.splits["test"][:11], clip_for(params)
     before = torch.get_rng_state()
     made = []
@@ -70,11 +87,13 @@ def test_features_are_the_same_bytes(root, dataset):
 @pytest.mark.parametrize("number", [0, 2])
 def test_an_image_that_changed_is_one_line(root, capfd, number):
     path = root / "data/shapes/images/tree/6.png"
+    whole = path.read_bytes()
     path.write_bytes(b"no image")
     params, layout = with_workers(load(), number), Layout()
     items = Manifest.from_json(artifacts.read(layout.manifest("shapes")).results).splits["test"]
     with pytest.raises(DpcError) as refused:
         Encoder(params, layout, "shapes", clip_for(params), "features").plain(items)
+    path.write_bytes(whole)
     assert str(refused.value).startswith("data/shapes/images/tree/6.png changed since")
     assert "\n" not in str(refused.value) and "Traceback" not in capfd.readouterr().err
 
@@ -102,7 +121,10 @@ def test_who_takes_no_more_leaves_no_process():
     made = decoding.batches(lambda number: np.full(2, number), range(40), 2)
     assert next(made).tolist() == [[n, n] for n in range(4)]
     made.close()
-    assert not multiprocessing.active_children()
+    end = time.monotonic() + 20
+    while multiprocessing.active_children():
+        assert time.monotonic() < end
+        time.sleep(0.01)
 
 
 def test_how_many_processes(monkeypatch):

@@ -18,6 +18,7 @@ from dpc.files import write_atomically
 from dpc.params.load import checked, preset
 from dpc.progress import LOG
 from dpc.stages import frozen
+from dpc.stages.side_by_side import run_all
 
 FORK = multiprocessing.get_context("fork")
 TWO = ("0a", "1b")
@@ -69,6 +70,22 @@ def test_six_processes_on_two_gpus(tmp_path, share):
     assert sorted(number for number, _, _ in ended) == list("012345")
     assert {index for _, index, _ in ended} == {"0", "1"}
     assert max(int(together) for _, _, together in ended) == share
+
+
+def test_cells_beside_each_other_take_a_gpu_each(tmp_path):
+    """Every child takes one for all of its cells; the parent takes none."""
+
+    def work(number):
+        index = gpus.claim(TWO, 1, f"cell {number}")
+        (tmp_path / f"{number}-{index}-{os.getpid()}").touch()
+        time.sleep(HOLD)
+
+    run_all(work, [[number] for number in range(6)], 2)
+    ended = [path.name.split("-") for path in tmp_path.glob("?-*")]
+    assert sorted(number for number, _, _ in ended) == list("012345")
+    assert len({(index, pid) for _, index, pid in ended}) == 2
+    assert {index for _, index, _ in ended} == {"0", "1"}
+    assert not gpus._held
 
 
 def hold(ready, children):

@@ -3,6 +3,7 @@
 import dataclasses
 import os
 import shutil
+import weakref
 from pathlib import Path
 
 import pytest
@@ -11,14 +12,15 @@ from drawings import OVERRIDES, write_dataset
 
 from dpc import artifacts
 from dpc.cli import main
+from dpc.errors import DpcError
 from dpc.params.load import description_for, load, preset
 from dpc.params.render import render
 from dpc.params.sections import Params
-from dpc.stages import dry_run, machine, memory, runner
-from dpc.stages.cells import draws_of, methods
+from dpc.stages import dry_run, machine, memory, plan, runner
+from dpc.stages.cells import methods
 from dpc.stages.inputs import row_input
 from dpc.stages.layout import Layout
-from dpc.stages.plan import Selection, jobs, stale
+from dpc.stages.plan import Selection, jobs
 
 GRID = ["run.backbones=[maple]", "run.budget=[]", "backbones.maple.batch=8", "dpc.batch=4"]
 CELL = "maple 4 shots seed 1"
@@ -44,6 +46,7 @@ def finished(tmp_path_factory) -> Path:
 def tree(finished, tmp_path, monkeypatch) -> Path:
     root = shutil.copytree(finished, tmp_path / "tree")
     monkeypatch.chdir(root)
+    monkeypatch.setattr(memory, "_give_back", lambda _: None)  # takes longer than the rest
     return root
 
 
@@ -71,10 +74,32 @@ def gpu_is_full(*_, **__):
 def test_a_training_names_the_batch_that_fits(tree, capsys, monkeypatch, full):
     monkeypatch.setattr(torch.optim.SGD, "step", full)
     line = said(capsys, "tune")
-    start = f"tune shapes {CELL}: memory ran out; take "
-    assert line == f"{start}backbones.maple.batch=4"  # of 8
+    assert line == f"tune shapes {CELL}: memory ran out; take backbones.maple.batch=4"  # of 8
+
+
+def test_what_a_failed_step_held_is_gone_when_room_is_looked_for(monkeypatch):
+    held = []
+
+    def run(job):
+        tensor = torch.zeros(1)
+        held.append(weakref.ref(tensor))
+        tensor + torch.empty(2**50)
+
+    monkeypatch.setattr(memory, "run", run)
+    monkeypatch.setattr(memory, "_advice", lambda *_: f"gone: {held[0]() is None}")
+    job = runner.Job("tune", {}, {}, {}, {}, lambda *_: {})
+    with pytest.raises(DpcError, match="tune: memory ran out; gone: True"):
+        memory.run_within(None, job)
+
+
+def test_stage_two_has_a_batch_of_its_own_and_others_leave_what_they_leave(tree, monkeypatch):
+    job = job_of("finetune", load())
+    assert memory._advice(load(), job) == "take dpc.batch=2"  # of 4
+    room = dry_run.plan_of(load(), job).memory_of(1)
+    monkeypatch.setattr(machine, "available_memory", lambda _: room)
+    assert memory._advice(load(), job) == "take dpc.batch=1"
     monkeypatch.setattr(machine, "available_memory", lambda _: 1000)
-    assert said(capsys, "tune").startswith(f"{start[:-5]}nothing smaller fits")
+    assert memory._advice(load(), job).startswith("nothing smaller fits")
 
 
 @pytest.mark.parametrize("override", ["backbones.maple.batch=1", "run.backbones=[coop]"])
@@ -83,17 +108,10 @@ def test_where_the_batch_is_one_or_makes_no_difference(tree, monkeypatch, overri
     params = load(overrides=[override])
     job = job_of("tune", params)
     assert memory._advice(params, job).startswith("nothing smaller fits: take a smaller clip.model")
-    plan = dry_run.plan_of(params, job)
-    leaner = dataclasses.replace(plan, leaner=dataclasses.replace(plan, state=0))
+    heavy = dry_run.plan_of(params, job)
+    leaner = dataclasses.replace(heavy, leaner=dataclasses.replace(heavy, state=0))
     monkeypatch.setattr(dry_run, "plan_of", lambda *_: leaner)
     assert memory._advice(params, job) == "take clip.precision=bf16"
-
-
-def test_stage_two_names_its_own_batch(tree, capsys, monkeypatch):
-    assert main(["tune", "-q"]) == 0
-    monkeypatch.setattr(torch.optim.SGD, "step", gpu_is_full)
-    line = said(capsys, "finetune")
-    assert line.startswith(f"finetune shapes {CELL}: memory ran out; take dpc.batch=2")
 
 
 def test_where_no_batch_is_chosen(tree, capsys, monkeypatch):
@@ -141,15 +159,15 @@ def test_what_another_kind_of_device_made_is_no_input(tree, capsys):
     assert main(["tune", "-q"]) == 0
 
 
-def test_report_and_verify_read_what_a_gpu_made(tree):
-    for stage in ("tune", "finetune", "evaluate"):
-        assert main([stage, "-q"]) == 0
-    made = [*Path("results").glob("*/shapes/**/*.safetensors")]
-    for path in made:
-        on_cuda(path)
+def test_who_computes_nothing_reads_what_a_gpu_made(tree):
+    """As the report and `dpc verify` do, wherever they run."""
+    assert main(["evaluate", "-q", "--backbone", "zero_shot"]) == 0
     params, layout = load(), Layout()
-    assert len(made) > 4 and stale(params, layout) == []
-    for method in methods(params):
-        for draw in draws_of(method, params):
-            row = row_input(params, layout, "shapes", method, draw)
-            assert row.read().provenance["device"] == row.examine().provenance["device"] == "cuda"
+    test, row = layout.test_features("shapes"), layout.evaluated("shapes", "zero_shot", None)
+    for path in (test, row):
+        on_cuda(path)
+    (method,) = (method for method in methods(params) if method.seedless)
+    read = row_input(params, layout, "shapes", method, None)
+    assert read.read().provenance["device"] == read.examine().provenance["device"] == "cuda"
+    (job,) = jobs("evaluate", params, layout, Selection(backbones=["zero_shot"]))
+    assert plan._fresh(job, plan._Known())
