@@ -4,20 +4,23 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from composed import preset
 from coop_layout import folder_of, write
 
 from dpc.datasets import split_file
 from dpc.datasets.catalog import CATALOG
-from dpc.params.load import checked, preset
+from dpc.params.load import checked
 
 CLASSES = 5
 
 
 def params_for(root: Path, *datasets: str, overrides: Sequence[str] = ()):
     """The smoke preset on datasets below ``root``."""
-    names = ",".join(datasets)
-    given = [f"run.datasets=[{names}]"] if datasets else []
-    return checked(preset("smoke", [f"data.root={root}", *given, *overrides]))
+    values = preset("smoke", overrides)
+    values["data"]["root"] = str(root)
+    if datasets:
+        values["run"]["datasets"] = list(datasets)
+    return checked(values)
 
 
 def published(monkeypatch, root: Path, name: str, nested: bool = False) -> Path:

@@ -5,12 +5,13 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+from composed import preset
 from PIL import Image
 
 from dpc.datasets import own
 from dpc.errors import DpcError
 from dpc.params.data import OnDisk
-from dpc.params.load import checked, preset
+from dpc.params.load import checked
 from dpc.params.sections import Params
 
 ROOT = Path("data/pets")

@@ -4,7 +4,9 @@ from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
-from dpc.params.load import checked, preset
+from composed import preset
+
+from dpc.params.load import checked
 from dpc.params.sections import Params
 
 

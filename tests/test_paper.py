@@ -7,11 +7,12 @@ import random
 from importlib.resources import files
 
 import pytest
+from composed import preset
 from jinja2 import Environment, StrictUndefined
 
 from dpc.datasets.catalog import CATALOG
 from dpc.evaluation.statistics import harmonic_mean
-from dpc.params.load import as_dict, checked, preset
+from dpc.params.load import as_dict, checked
 from dpc.report.paper import paper_context, paper_csv
 from dpc.report.paper_comparison import comparison
 from dpc.report.paper_numbers import (

@@ -1,10 +1,11 @@
 """The paper beside us: what of a run is compared, what is left out and why, and what is noted."""
 
 import pytest
+from composed import preset
 from report_protocols import columns
 from test_paper import COOP, SETS, html, params, results_at, rows_at, said, shown, written
 
-from dpc.params.load import as_dict, checked, preset
+from dpc.params.load import as_dict, checked
 from dpc.report import paper_recipe
 from dpc.report.context import ReportContext
 from dpc.report.page import build

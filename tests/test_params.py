@@ -4,6 +4,7 @@ import dataclasses
 from pathlib import Path
 
 import pytest
+from composed import preset
 from ruamel.yaml import YAML
 
 from dpc.cli import main
@@ -14,7 +15,6 @@ from dpc.params.load import (
     compose,
     description_for,
     load,
-    preset,
     preset_heading,
     presets,
 )

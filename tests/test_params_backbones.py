@@ -5,12 +5,13 @@ import sys
 from pathlib import Path
 
 import pytest
+from composed import preset
 from ruamel.yaml import YAML
 
 from dpc.cli import main
 from dpc.errors import ParamsError
 from dpc.params.backbones import backbone_module, traits
-from dpc.params.load import as_dict, checked, compose, description_for, load, preset
+from dpc.params.load import as_dict, checked, compose, description_for, load
 from dpc.params.render import render
 
 LEARNER = """

@@ -5,9 +5,10 @@ import shlex
 from pathlib import Path
 
 import pytest
+from composed import preset
 
 from dpc.cli import _parser, main
-from dpc.params.load import checked, load, preset, preset_heading, presets
+from dpc.params.load import checked, load, preset_heading, presets
 from dpc.report.paper_reasons import left_out, reasons
 from dpc.stages.cells import draws_of, methods
 

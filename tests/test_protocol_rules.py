@@ -3,11 +3,12 @@
 from dataclasses import replace
 
 import pytest
+from composed import preset
 from hypothesis import given
 from hypothesis import strategies as st
 
 from dpc.errors import ParamsError
-from dpc.params.load import checked, preset
+from dpc.params.load import checked
 from dpc.stages.cells import Draw, draws
 
 FEW_SHOT = ("protocol=few-shot", "run.shots=[1,2]")
