@@ -165,8 +165,7 @@ def test_no_file_and_another_kind_of_file_are_one_line(tmp_path):
     assert "no checkpoint of torch.save" in refusal(path)
 
 
-@pytest.mark.parametrize("prefix", ["", "module."])
-@pytest.mark.parametrize("half", [False, True], ids=["single", "half"])
+@pytest.mark.parametrize(("half", "prefix"), [(False, ""), (True, "module.")])
 @pytest.mark.parametrize("name", LAYOUTS)
 def test_prompts_of_every_layout_arrive_to_the_digit(
     tmp_path, monkeypatch, student, name, half, prefix

@@ -188,6 +188,7 @@ def test_the_command_says_the_epoch_and_the_line_for_the_parameters(tree, capsys
     assert YAML(typ="safe").load(line)["imported"] == {"coop": {"tuned": TUNED}}
 
 
+@pytest.mark.slow
 def test_another_file_makes_the_tree_stale(tree):
     params, before = load(), all_slices(load())
     assert stale(params, Layout()) == []
