@@ -22,7 +22,7 @@ from dpc.stages.side_by_side import run_all
 
 FORK = multiprocessing.get_context("fork")
 TWO = ("0a", "1b")
-HOLD = 0.03  # seconds
+HOLD = 0.05  # seconds
 
 
 @pytest.fixture(autouse=True)
@@ -53,9 +53,10 @@ def compute(names, share, folder, number, begin):
     place = folder / str(index)
     place.mkdir(exist_ok=True)
     (place / str(number)).touch()
-    together = len(list(place.iterdir()))
-    time.sleep(HOLD)
-    together = max(together, len(list(place.iterdir())))
+    together, end = 0, time.monotonic() + share * HOLD
+    while time.monotonic() < end:
+        together = max(together, len(list(place.iterdir())))
+        time.sleep(HOLD / 10)
     (folder / f"done-{number}-{index}-{together}").touch()
     (place / str(number)).unlink()
 
