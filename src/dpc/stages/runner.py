@@ -112,8 +112,8 @@ def run(job: Job, store: Store | None = None) -> bool:
     store = store or Store()
     begin, cpu = time.monotonic(), time.process_time()
     inputs = {role: entry.read() for role, entry in job.inputs.items()}
-    for role, entry in job.inputs.items():
-        _refuse_other_device(job, entry, inputs[role])
+    for role, artifact in inputs.items():
+        _refuse_other_device(job, job.inputs[role], artifact)
     contents = {role: inputs[role].part(*entry.parts) for role, entry in job.inputs.items()}
     provenance = provenance_of(job, contents)
     key = digest(artifacts.canonical(provenance))
