@@ -3,6 +3,8 @@
 import builtins
 import os
 import re
+import sys
+import types
 from pathlib import Path
 
 import dassl_files
@@ -114,6 +116,22 @@ def test_a_name_that_no_checkpoint_needs_refuses_it(tmp_path, function):
     path = tmp_path / "model.pth.tar-1"
     torch.save({"state_dict": official("coop"), "extra": Call(function, "1")}, path)
     assert f".{function.__name__} when it is read" in refusal(path)
+
+
+def test_what_looks_like_a_scheduler_is_not_called_either(tmp_path, monkeypatch):
+    """A name that checkpoints do need leads to an empty shell, whatever Python knows by it."""
+    module, called = types.ModuleType("dassl.optim.warmup"), []
+    module.start = lambda *given: called.append(given)
+    module.start.__module__, module.start.__qualname__ = module.__name__, "start"
+    for name in ("dassl", "dassl.optim", module.__name__):
+        monkeypatch.setitem(sys.modules, name, types.ModuleType(name))
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    path = tmp_path / "model.pth.tar-1"
+    torch.save({"state_dict": official("coop"), "scheduler": Call(module.start, 1)}, path)
+    assert read_foreign(path, LAYOUTS).backbone == "coop"
+    assert called == []
+    torch.load(path, weights_only=False)
+    assert called == [(1,)]
 
 
 def test_names_put_together_while_reading_refuse_it(tmp_path):

@@ -251,6 +251,16 @@ def test_prompts_of_another_cell_or_size_are_refused(tree, capsys, monkeypatch):
     assert "set backbones.coop.init=null backbones.coop.length=16" in said
 
 
+def test_a_backbone_without_a_block_is_one_line(tree, capsys, monkeypatch):
+    values = YAML(typ="safe").load(Path("params.yaml").read_text())
+    del values["backbones"]["maple"]
+    Path("params.yaml").write_text(json.dumps(values))
+    state = {"context": torch.zeros(2, 4), "couplings.0.weight": torch.zeros(4, 4)}
+    official = dassl_files.maple(state | {"couplings.0.bias": torch.zeros(4)})
+    path = dassl_files.save(tree / "m", official, monkeypatch)
+    assert "has no block backbones.maple" in refused(capsys, "import", str(path), *CELL)
+
+
 def test_an_artefact_that_was_not_imported_is_refused(tree, capsys):
     write_params(f"+imported.coop.tuned=results/tune/{PLACE}")
     assert "stale" in refused(capsys, "tune")

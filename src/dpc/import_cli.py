@@ -83,6 +83,11 @@ def _run(options: argparse.Namespace) -> None:
     asked = params.teacher.backbone if for_teacher else options.backbone
     found = read_foreign(options.file, known, asked)
     name = TEACHER if for_teacher else found.backbone
+    if found.backbone not in params.backbones:
+        raise DpcError(
+            f"{options.file} holds prompts of {found.backbone} and {options.params} has no block "
+            f"backbones.{found.backbone}; `dpc params` prints one to copy"
+        )
     print(f"{found.checkpoint.path}: {found.backbone}, {_said(found.checkpoint.epoch)}")
     mixed_with = read_foreign(options.tuned, known) if options.tuned is not None else None
     made = artifact_of(
