@@ -17,6 +17,7 @@ from dpc.clip.views import Views
 
 SEED = 1
 ENCODED = 32  # images of a pass without gradient
+TEMPLATES = 2  # of those that a backbone has
 COLOURS = "amber black blue brown green grey orange purple red white"
 THINGS = "anchor badger candle dolphin falcon garden helmet island kettle lantern"
 
@@ -79,8 +80,9 @@ def prepare(
     kind: Any = resolve(name)
     tuned = kind.from_clip(clip, params, generator)
     task = make_task(clip, tuned, classnames, "a photo of a {}.")
-    if templates := getattr(tuned, "templates", ()):
-        task.frozen_text_features(templates)  # once a run, so before the clock starts
+    if templates := getattr(tuned, "templates", ()):  # once a run on both sides: before the clock
+        tuned.templates = templates[:TEMPLATES]
+        task.frozen_text_features(tuned.templates)
     count, size = len(labels) * views + len(classnames), clip.image_size
     coarse = 2 * torch.randn(count, 3, 8, 8, generator=generator)
     pixels = F.interpolate(coarse, size=(size, size)).to(clip.device)

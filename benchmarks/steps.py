@@ -199,8 +199,7 @@ def main() -> None:
         print(f"{asked.model}, {asked.precision}, {clip.device}, {asked.threads} threads")
     for name in asked.backbone:
         kind: Any = resolve(name)
-        fewer = {"templates": "icons"} if name == "promptsrc" else {}  # outside the clock
-        inputs = clip, name, kind.Params(**fewer), names, order[: asked.batch], asked.k
+        inputs = clip, name, kind.Params(), names, order[: asked.batch], asked.k
         encode = asked.peak is None and not asked.profile
         course = prepare(*inputs, views=asked.ours + 1, encode=encode)
         if asked.peak is not None:

@@ -17,7 +17,7 @@ NAMES = ["cat", "annual_crop_land", "F/A-18", "Bee's nest", "red fox", "house"]
 PARAMS = {
     "coop": {},
     "maple": {"depth": 2},
-    "promptsrc": {"text_depth": 2, "image_depth": 2, "templates": "icons"},
+    "promptsrc": {"text_depth": 2, "image_depth": 2},
 }
 
 
