@@ -105,7 +105,7 @@ def test_a_process_that_was_killed_is_one_line():
         return np.zeros(1)
 
     with pytest.raises(DpcError, match=r"a process that decodes images was stopped .* run.workers"):
-        list(decoding.batches(render, range(9), 2))
+        list(decoding.batches(render, 9, 2))
 
 
 def test_what_else_goes_wrong_keeps_its_type():
@@ -114,11 +114,11 @@ def test_what_else_goes_wrong_keeps_its_type():
 
     for processes in (0, 2):
         with pytest.raises(ValueError, match="is wrong"):
-            list(decoding.batches(broken, range(9), processes))
+            list(decoding.batches(broken, 9, processes))
 
 
 def test_who_takes_no_more_leaves_no_process():
-    made = decoding.batches(lambda number: np.full(2, number), range(40), 2)
+    made = decoding.batches(lambda number: np.full(2, number), 40, 2)
     assert next(made).tolist() == [[n, n] for n in range(4)]
     made.close()
     end = time.monotonic() + 20

@@ -144,7 +144,7 @@ def test_batches_lie_where_the_gpu_fetches_them(monkeypatch):
     monkeypatch.setattr(decoding, "BATCH", 4)
 
     def made(processes):
-        return list(decoding.batches(lambda n: np.full(3, n), range(10), processes, pin=True))
+        return list(decoding.batches(lambda n: np.full(3, n), 10, processes, pin=True))
 
     assert all(batch.is_pinned() for processes in (0, 2) for batch in made(processes))
     assert [batch.tolist() for batch in made(0)] == [batch.tolist() for batch in made(2)]

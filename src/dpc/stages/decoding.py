@@ -1,7 +1,7 @@
 """Batches of pixels, decoded by processes beside the one that computes: same bytes, same order."""
 
-from collections.abc import Callable, Iterator, Sequence
-from typing import Generic, TypeVar
+import math
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import torch
@@ -15,7 +15,6 @@ from dpc.stages.side_by_side import processors
 
 BATCH = 256  # images of a forward pass without gradient
 MOST = 8  # processes, unless run.workers asks for more
-T = TypeVar("T")
 
 
 def workers(params: Params, device: torch.device) -> int:
@@ -28,16 +27,16 @@ def workers(params: Params, device: torch.device) -> int:
 
 
 def batches(
-    render: Callable[[T], np.ndarray],
-    wanted: Sequence[T],
+    render: Callable[[int], np.ndarray],
+    total: int,
     processes: int = 0,
     reopen: Callable[[], None] = lambda: None,
     pin: bool = False,
 ) -> Iterator[Tensor]:
-    """``render`` of each of ``wanted``, as batches (≤ BATCH, ...) in their order.
+    """``render`` of 0, 1, … ``total`` - 1, as batches (≤ BATCH, 3, S, S) in that order.
 
     Args:
-        render: (3, S, S) float32 of one image; a pure function.
+        render: (3, S, S) float32 of an image by its number; a pure function.
         processes: that render; each is a fork and makes whole batches. 0: none is started.
         reopen: called in each of them first: an open archive has one place to read at, which a
             fork shares.
@@ -46,7 +45,7 @@ def batches(
     Raises:
         DpcError: what ``render`` refuses, or a process that was stopped.
     """
-    parts = _Parts(render, wanted)
+    parts = _Parts(render, total)
     processes = min(processes, len(parts))
     loader = DataLoader(
         parts,
@@ -72,21 +71,20 @@ def batches(
         ) from None
 
 
-class _Parts(torch.utils.data.Dataset, Generic[T]):
+class _Parts(torch.utils.data.Dataset):
     """The batches by number; in place of one that cannot be made, the line that says why, since
     an error that crosses processes loses its type."""
 
-    def __init__(self, render: Callable[[T], np.ndarray], wanted: Sequence[T]):
-        self._render, self._wanted = render, wanted
+    def __init__(self, render: Callable[[int], np.ndarray], total: int):
+        self._render, self._total = render, total
 
     def __len__(self) -> int:
-        return -(-len(self._wanted) // BATCH)
+        return math.ceil(self._total / BATCH)
 
     def __getitem__(self, index: int) -> Tensor | str:
-        if index >= len(self):
-            raise IndexError(index)
-        part = self._wanted[index * BATCH : (index + 1) * BATCH]
+        first = index * BATCH
         try:
-            return torch.from_numpy(np.stack([self._render(each) for each in part]))
+            made = [self._render(n) for n in range(first, min(first + BATCH, self._total))]
         except DpcError as problem:
             return str(problem)
+        return torch.from_numpy(np.stack(made))

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
 
 import numpy as np
 import torch
@@ -18,7 +17,6 @@ from dpc.stages import decoding
 from dpc.stages.frozen import input_format
 from dpc.stages.layout import Layout
 
-T = TypeVar("T")
 HELD = 512 * 2**20  # bytes of rendered views that a training keeps
 
 
@@ -72,15 +70,14 @@ class Pictures:
 
     def plain_batches(self, items: Sequence[Item]) -> Iterator[Tensor]:
         """:meth:`plain` of every item, as batches (≤ 256, 3, S, S)."""
-        return self._batches(self.plain, items)
+        return self._batches(lambda n: self.plain(items[n]), len(items))
 
     def view_batches(self, items: Sequence[Item], count: int) -> Iterator[Tensor]:
         """Views 0..count-1 of the first image, then of the second, …, in the same batches."""
-        wanted = [(item, index) for item in items for index in range(count)]
-        return self._batches(lambda one: self.view(*one), wanted)
+        return self._batches(lambda n: self.view(items[n // count], n % count), len(items) * count)
 
-    def _batches(self, render: Callable[[T], np.ndarray], wanted: Sequence[T]) -> Iterator[Tensor]:
-        return decoding.batches(render, wanted, self._workers, self._reopen, self._pin)
+    def _batches(self, render: Callable[[int], np.ndarray], total: int) -> Iterator[Tensor]:
+        return decoding.batches(render, total, self._workers, self._reopen, self._pin)
 
     def _reopen(self) -> None:
         self._images.__enter__()
