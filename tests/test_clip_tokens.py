@@ -180,12 +180,29 @@ def test_untrained_towers_read_folded_ids():
     assert (rows[:, :5] >= 3).all()
 
 
+def test_a_tokenizer_is_asked_for_as_open_clip_does(monkeypatch):
+    asked = []
+
+    def get(name, **kwargs):
+        asked.append((name, kwargs))
+        raise OSError("enough")
+
+    monkeypatch.setattr(loading, "HFTokenizer", get)
+    refusal(lambda: load(ClipSpec("ViT-L-14-CLIPA", "datacomp1b", device="cpu")), "enough")
+    monkeypatch.setattr("open_clip.factory.HFTokenizer", get)
+    with pytest.raises(OSError, match="enough"):
+        loading.open_clip.get_tokenizer("ViT-L-14-CLIPA")
+    (ours, kwargs), (theirs, others) = asked
+    others = {key: value for key, value in others.items() if key in kwargs}
+    assert (ours, kwargs) == (theirs, others) and kwargs["strip_sep_token"]
+
+
 def test_a_tokenizer_that_cannot_be_had_is_one_line(monkeypatch):
     def missing(error):
-        def get(*_):
+        def get(*_, **__):
             raise error
 
-        monkeypatch.setattr(loading.open_clip, "get_tokenizer", get)
+        monkeypatch.setattr(loading, "HFTokenizer", get)
         return lambda: load(ClipSpec("ViT-B-16-SigLIP", "webli", device="cpu"))
 
     monkeypatch.setattr(loading.open_clip, "create_model", lambda *_, **__: pytest.fail("fetches"))

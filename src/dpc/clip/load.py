@@ -10,7 +10,7 @@ import open_clip
 import torch
 from open_clip.constants import OPENAI_DATASET_MEAN, OPENAI_DATASET_STD
 from open_clip.model import CLIP, CustomTextCLIP
-from open_clip.tokenizer import SimpleTokenizer
+from open_clip.tokenizer import HFTokenizer, SimpleTokenizer
 from torch import nn
 
 from dpc.clip.anatomy import check_text, described, read_config
@@ -216,14 +216,16 @@ def is_openai(tag: str) -> bool:
 def _tokenizer(spec: ClipSpec, config: dict[str, Any]) -> Tokenizer:
     """Untrained weights know no words, so that CLIP's byte pairs serve any vocabulary there."""
     text, own = config["text_cfg"], described(config).tokenizer
+    kwargs = text.get("tokenizer_kwargs") or {}
     if not own:
-        return clip_tokenizer(SimpleTokenizer(**(text.get("tokenizer_kwargs") or {})))
+        return clip_tokenizer(SimpleTokenizer(**kwargs))
     if random_seed(spec) is not None:
         return folded_tokenizer(text["vocab_size"], text.get("eos_id", 2))
     place = f"clip.model {spec.model!r} reads words with the tokenizer {own!r} of Hugging Face"
     try:
         with _no_log_lines():
-            return hugging_face_tokenizer(open_clip.get_tokenizer(architecture(spec.model)))
+            mode = text.get("tokenizer_mode")
+            return hugging_face_tokenizer(HFTokenizer(own, tokenizer_mode=mode, **kwargs))
     except ImportError as problem:
         raise DpcError(f"{place}: pip install transformers sentencepiece") from problem
     except (OSError, ValueError) as problem:
