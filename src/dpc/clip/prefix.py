@@ -114,7 +114,7 @@ def feed_forward(mlp: nn.Sequential, x: Tensor) -> Tensor:
 
     QuickGELU, h · σ(1.702 h), is SiLU(1.702 h) / 1.702. The first product takes the factor in, the
     last one's result, a quarter as wide, is divided: one pass over the wide tensor in place of
-    three, and one such tensor kept for the gradient in place of three.
+    three, and one such tensor kept for the gradient in place of two.
     """
     kinds = [type(part) for part in mlp]
     if kinds != [nn.Linear, QuickGELU, nn.Linear] or mlp[0].bias is None or mlp[2].bias is None:
