@@ -69,10 +69,10 @@ def print_encoding(clip: Clip, count: int) -> None:
     seconds = median_seconds(lambda: encode_images(clip, [images]))
     work, rate = image_work(clip), matmul_rate(clip.device)
     reached = count * work / seconds
-    print(f"bf16 product: {rate / 1e12:.2f} TFLOP/s")
+    print(f"bf16 product: {rate / 1e12:.3g} TFLOP/s")
     print(
         f"encoding {count} images, {clip.precision}: {count / seconds:.1f} images/s, "
-        f"{work / 1e9:.1f} GFLOP each: {reached / 1e12:.2f} TFLOP/s, {reached / rate:.0%} of it",
+        f"{work / 1e9:.1f} GFLOP each: {reached / 1e12:.3g} TFLOP/s, {reached / rate:.0%} of it",
         flush=True,
     )
 
