@@ -90,7 +90,7 @@ def _run(options: argparse.Namespace) -> None:
     content = exporting.files(collect(params, layout_of(options), wanted), options.format)
     exporting.write_folder(options.folder, content, options.force)
     for name, each in content.items():
-        LOG.info("%s (%.1f MB)", options.folder / name, len(each) / 1e6)
+        LOG.info("%s (%d kB)", options.folder / name, -(-len(each) // 1000))
 
 
 def _share(text: str) -> float:

@@ -243,7 +243,7 @@ def _limits(facts: Facts) -> Iterator[str]:
     yield "Every image gets one of these names, an image of anything else as well."
     if facts["shots"]:
         yield (
-            f"Tuned on {facts['shots']} images of each class, drawn with seed {facts['seed']}: "
+            f"{facts['shots']} labelled images of a class, drawn with seed {facts['seed']}: "
             "another draw gives other numbers, by points on a small set. The report of the "
             "experiment shows the spread over seeds."
         )

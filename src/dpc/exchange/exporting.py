@@ -159,8 +159,9 @@ def _safetensors(tensors: Mapping[str, np.ndarray], facts: Mapping[str, Any]) ->
 
 def _npz(exported: Exported, classes: Mapping[str, Sequence[str]]) -> bytes:
     buffer = io.BytesIO()
-    texts = {name: np.array(values, dtype=np.str_) for name, values in classes.items()}
-    np.savez(buffer, **_embeddings(exported), **texts)
+    arrays: dict[str, Any] = {**_embeddings(exported)}
+    arrays |= {name: np.array(values, dtype=np.str_) for name, values in classes.items()}
+    np.savez(buffer, **arrays)
     return buffer.getvalue()
 
 

@@ -36,7 +36,9 @@ class Classifier(nn.Module):
         super().__init__()
         self.clip = clip
         self.visual = clip.model.visual  # a module's weights become the file's
-        self.backbones = nn.ModuleList([copy.deepcopy(backbone).cpu() for backbone, _ in parts])
+        self.backbones: Any = nn.ModuleList(
+            [copy.deepcopy(backbone).cpu() for backbone, _ in parts]
+        )
         self.classes = nn.ParameterList([nn.Parameter(texts.cpu()) for _, texts in parts])
         self.scale = nn.Parameter(clip.logit_scale)
         self.prompted = [backbone.needs_images for backbone, _ in parts]

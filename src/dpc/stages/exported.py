@@ -109,7 +109,7 @@ def collect(params: Params, layout: Layout, wanted: Wanted) -> "Exported":
 
     check(params, wanted)
     inputs, row = _read(params, layout, wanted)
-    prompts = {role: inputs[role] for role in ("tuned", "parallel") if role in inputs}
+    prompts = {role: each for role, each in inputs.items() if role in ("tuned", "parallel")}
     params = params.at(params.source_of(wanted.dataset), wanted.draw.shots)
     weights = _weights(params, wanted)
     with torch.no_grad():
