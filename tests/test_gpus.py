@@ -117,17 +117,15 @@ def test_a_killed_holder_gives_its_gpu_back(tmp_path):
         process.join()
 
 
-def test_who_waits_says_once_who_computes(tmp_path, locks, caplog, monkeypatch):
-    ready = tmp_path / "ready"
+def test_who_waits_says_once_who_computes(tmp_path, locks, monkeypatch):
+    ready, said = tmp_path / "ready", []
     holder = started(hold, ready, 0)
     waited_for(ready.exists)
     left = iter([0, 0, holder.kill])
     monkeypatch.setattr(gpus.time, "sleep", lambda _: (next(left, None) or (lambda: None))())
-    monkeypatch.setattr(LOG, "propagate", True)
-    with caplog.at_level("INFO", logger=LOG.name):
-        assert gpus.claim(["0a"], 1, "dpc evaluate") == 0
-    said = f"waiting for a GPU: 0a is in use by dpc tune (process {holder.pid})"
-    assert caplog.messages == [said]
+    monkeypatch.setattr(LOG, "info", lambda text, *values: said.append(text % values))
+    assert gpus.claim(["0a"], 1, "dpc evaluate") == 0
+    assert said == [f"waiting for a GPU: 0a is in use by dpc tune (process {holder.pid})"]
     assert gpus.claim(["0a"], 1, "again") == 0  # no second lock, no waiting for oneself
     assert (locks / "0a.0").read_text() == f"dpc evaluate (process {os.getpid()})\n"
     holder.join()
