@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -68,12 +69,15 @@ def load_golden_clip(
     fill(model, read_weights(path), path)
     return Clip(
         model,
-        clip_tokenizer(),
+        _tokenizer(),
         OPENAI_DATASET_MEAN,
         OPENAI_DATASET_STD,
         precision=precision,
         shortcuts=shortcuts,
     )
+
+
+_tokenizer = cache(clip_tokenizer)  # a table of words, alike for all of them
 
 
 def load_student(

@@ -25,9 +25,9 @@ def relative(got, expected):
 
 
 @pytest.mark.parametrize("depth", DEPTHS)
-@pytest.mark.parametrize("shortcuts", [True, False])
-def test_text_prompts_against_slow_clip(depth, shortcuts, generator):
-    clip = load_student(shortcuts)
+@pytest.mark.parametrize("loaded", ["student", "slow_student"])
+def test_text_prompts_against_slow_clip(depth, loaded, generator, request):
+    clip = request.getfixturevalue(loaded)
     given = prompts(depth, 4, clip.text_width, generator)
     tokens = clip.tokenize(SENTENCES)
     expected = slow_text(clip.model.state_dict(), tokens, given, heads=1)

@@ -5,7 +5,7 @@ import dataclasses
 
 import pytest
 import torch
-from golden_data import facts, load_student
+from golden_data import facts
 from test_tuning import start
 from toys import ImageBank, Projected, Toy
 
@@ -105,12 +105,12 @@ def test_a_resumed_run_is_the_unbroken_run_to_the_bit(bank, tuned_of, kind, para
 
 @pytest.mark.parametrize("refill", [False, True])
 @pytest.mark.parametrize("kind", [CoOp, Toy])
-def test_against_the_obvious_stage_two(bank, tuned_of, kind, refill):
+def test_against_the_obvious_stage_two(bank, tuned_of, slow_student, kind, refill):
     """No shortcut: full context, all classes encoded and then picked, negatives batch by batch."""
     task, tuned = tuned_of(kind)
     recipe = dataclasses.replace(RECIPE, refill=refill, k=4)
     got, statistics = finetune(task, tuned, bank, recipe, seed=3)
-    slow = dataclasses.replace(task, clip=load_student(shortcuts=False))
+    slow = dataclasses.replace(task, clip=slow_student)
     parallel, clip = copy.deepcopy(tuned), slow.clip
     order, pool, sizes = shuffled_batches(19, 3, 3), Pool(bank.labels), []
 
