@@ -154,14 +154,18 @@ def print_race(course: Course, views: int, ours: int, plain: int) -> None:
     print(f"{'':<8}{'s a step':>10}{'CPU s':>10}{'peak, MiB':>12}")
     for title, seconds, cpu, memory in lines:
         print(f"{title:<8}{seconds:>10.2f}{cpu:>10.2f}{memory:>12.1f}")
-    steps = EPOCHS * (classes * SHOTS // size)
-    images = classes * SHOTS * views
-    once = images * course.image_seconds
-    print(
-        f"frozen features, once: {course.image_seconds:.3f} s an image, {images} images ({views} "
-        f"views) {once:.0f} s: paid for by {once / (long - fast):.0f} steps;\n"
-        f"ratio over a run of {steps} steps with them: {steps * long / (steps * fast + once):.1f}"
-    )
+    steps, images = EPOCHS * (classes * SHOTS // size), classes * SHOTS * views
+    print(f"with frozen features of {images} images ({views} views) in a run of {steps} steps:")
+    for what, each, mine, others in (
+        ("seconds", course.image_seconds[0], fast, long),
+        ("CPU s", course.image_seconds[1], few, many),
+    ):
+        once = images * each
+        paid, ratio = once / (others - mine), steps * others / (steps * mine + once)
+        print(
+            f"  {what}: {each:.2f} an image, {once:.0f} once, paid for by {paid:.0f} steps; "
+            f"ratio {ratio:.1f}"
+        )
     for number, (one, two) in enumerate(zip(quick, slow, strict=False)):
         both = ", ".join(f"{n} {v:.5f} and {two.losses[n]:.5f}" for n, v in one.losses.items())
         print(f"losses of step {number}, ours and plain: {both}")
