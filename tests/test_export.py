@@ -21,7 +21,6 @@ from dpc.clip.views import Views
 from dpc.collaboration.weighting import mix
 from dpc.errors import DpcError
 from dpc.exchange import exporting, onnx_file
-from dpc.exchange.card import accuracies
 from dpc.params.load import checked, description_for, load, preset
 from dpc.params.render import render
 from dpc.stages import evaluate
@@ -250,40 +249,6 @@ def test_the_card_has_the_numbers_of_the_row(tree, tmp_path):
     assert "protocol `generalized`" in text and "Transductive" not in text
     assert export(str(tmp_path / "untested"), "--format", "npz", backbone="maple") == 0
     assert "Not tested" in (tmp_path / "untested/README.md").read_text()
-
-
-ROW = {"base": 70.0, "new": 60.0, "omega_b": 0.2, "classes_base": 3, "classes_new": 2} | {
-    "n_base": 30,
-    "n_new": 20,
-    "curves": {"omega_b": [{"weight": 0.5, "test": 65.0}]},
-}
-BASE, NEW = ("base classes", 70.0, 3, 30), ("new classes", 60.0, 2, 20)
-
-
-@pytest.mark.parametrize(
-    ("row", "classes", "weight", "expected"),
-    [
-        (ROW, "all", 0.2, [BASE, NEW]),
-        (ROW, "new", 0.2, [NEW]),
-        (ROW, "all", 0.5, [("base classes", 65.0, 3, 30), NEW]),
-        (ROW, "base", 0.7, []),  # a weight that the curve does not have
-        (
-            ROW | {"overall": 66.0},
-            "all",
-            0.2,
-            [("base classes", 70.0, 5, 30), ("new classes", 60.0, 5, 20), ("all", 66.0, 5, 50)],
-        ),
-        (ROW | {"overall": 66.0}, "all", 0.5, [("base classes", 65.0, 5, 30)]),
-        (
-            {"accuracy": 50.0, "n": 9, "classes": 4, "omega_b": 0.2, "curves": None},
-            "all",
-            0.2,
-            [("all classes", 50.0, 4, 9)],
-        ),
-    ],
-)
-def test_accuracies_are_those_of_the_exported_classes_and_weight(row, classes, weight, expected):
-    assert accuracies({"classes": classes, "omega_b": weight}, row) == expected
 
 
 def refused(capsys, words: str, out: str, *options: str, backbone: str = "coop") -> None:

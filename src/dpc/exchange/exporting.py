@@ -26,7 +26,6 @@ from dpc.files import full_disk_is_one_line
 PROMPTS, CLASSES = "prompts.safetensors", "classes.safetensors"
 NPZ, ONNX, CARD = "classes.npz", "classifier.onnx", "README.md"
 FILES = {"safetensors": (PROMPTS, CLASSES), "npz": (NPZ,), "onnx": (ONNX,)}
-FORMATS = tuple(FILES)
 
 
 @dataclass(frozen=True)

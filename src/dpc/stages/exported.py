@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from dpc.exchange.exporting import Exported, Part
     from dpc.stages.models import Models
 
-CHOICES = ("base", "new", "all")
 FORMAT = 1
 
 
@@ -34,7 +33,7 @@ class Wanted:
 
     Attributes:
         dataset, method, draw: the cell.
-        classes: one of ``CHOICES``.
+        classes: "base", "new" or "all".
         weight: ω_b in place of the one in params; None: that one.
         file, overrides: where the params come from.
     """
