@@ -34,6 +34,12 @@ def generator():
     return torch.Generator().manual_seed(20250101)
 
 
+@pytest.fixture()
+def undrawn(monkeypatch):
+    """Reports paint their figures and leave out the drawing: for tests of tables and words."""
+    monkeypatch.setattr("matplotlib.figure.Figure.draw", lambda *_: None)
+
+
 @pytest.fixture(scope="session")
 def built(tmp_path_factory) -> Tree:
     """A tree that Snakemake built; all workers share it, so work in a copy."""

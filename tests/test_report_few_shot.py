@@ -84,6 +84,7 @@ def test_few_shot_headline_in_both_directions(change, lead):
     assert f"CoOp {text}, " in sentence
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_few_shot_shows_what_is_missing_and_all_images_last():
     rows = [row | {"shots": 0} if row["shots"] == 8 else row for row in few_shot(SETS)]
     rows = [row for row in rows if (row["method"], row["shots"]) != ("coop+dpc", 4)]

@@ -97,6 +97,7 @@ def test_every_file_marks_what_is_transductive(built):
     assert {row["backbone"] for row in found["rows"] if row["transductive"]} == {"promptkd"}
 
 
+@pytest.mark.usefixtures("undrawn")
 @pytest.mark.slow
 def test_nothing_is_transductive_where_nothing_is(rows):
     built = build([row for row in rows if row["backbone"] != "promptkd"], CONTEXT)
@@ -145,6 +146,7 @@ def test_ablation_goes_from_the_backbone_to_dpc(rows, built):
     assert float(lines[1]["base"]) == pytest.approx(sum(tabler) / 2, abs=1e-4)
 
 
+@pytest.mark.usefixtures("undrawn")
 @pytest.mark.slow
 def test_a_rung_that_did_not_run_is_a_dash(rows):
     built = build([row for row in rows if row["rung"] != "we"], CONTEXT)
@@ -197,6 +199,7 @@ def test_recipes_take_the_keys_of_their_backbone(rows):
     assert recipes(collect(rows), {})[0][1:4] == ["–, –, –", "–, –, –", "–"]
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_exceptions_say_what_reaches_the_teacher(rows):
     blocks = [
         {"backbone": "promptsrc", "datasets": ["dtd"], "settings": {"lr": 0.1, "epochs": 2}},

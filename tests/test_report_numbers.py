@@ -128,6 +128,7 @@ def test_oracle_gap_stands_beside_the_fixed_weight():
         assert line.oracle.mean >= line.val.mean
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_inference_with_the_parallel_prompt_is_a_base_weight_of_one():
     rows = [row | {"inference": "parallel"} for row in make_rows(SETS[:1], (1,)) if row["dpc"]]
     lines = {line.contender: line for line in main_table(collect(rows)).blocks[1].lines}

@@ -199,6 +199,7 @@ def test_generalized_leaves_out_a_choice_that_states_too_little():
     assert {contender.selection for contender in results.contenders} == {"last"}
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_a_rung_has_a_cell_for_every_metric():
     rows = generalized(SETS)
     rungs = [

@@ -82,6 +82,7 @@ def test_transfer_curves_are_of_the_source_and_of_the_targets():
     assert curves == {(SOURCE, "omega_b"), *((name, "omega_n") for name in TARGETS)}
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_a_target_that_did_not_run_is_a_dash():
     rows = [row for row in transfer() if (row["method"], row["dataset"]) != ("coop", TARGETS[1])]
     built = build(rows, context("cross-dataset"))
