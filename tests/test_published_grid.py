@@ -107,7 +107,7 @@ def agree(tree: Tree, engine: str) -> None:
         assert tree.build("dvc") == (set(), set())
 
 
-def tested(tree: Tree) -> tuple[set[str], set[str]]:
+def protocols_and_sets(tree: Tree) -> tuple[set[str], set[str]]:
     """Protocols and datasets of the rows."""
     rows = json.loads((tree.root / "results/metrics.json").read_text())["rows"]
     return {row["protocol"] for row in rows}, {row["dataset"] for row in rows}
@@ -122,7 +122,7 @@ def test_one_engine_runs_a_protocol_and_the_other_has_nothing_to_add(
     ran, worked = tree.build(engine)
     assert {"features", "tune", "finetune", "evaluate", "report"} <= ran
     assert {"tune", "finetune", "evaluate"} <= {title.split()[0] for title in worked}
-    assert tested(tree) == ({protocol}, set(datasets))
+    assert protocols_and_sets(tree) == ({protocol}, set(datasets))
     agree(tree, engine)
 
 
@@ -142,7 +142,7 @@ def test_an_engine_finds_every_cell_of_a_transfer_in_the_store_that_the_stages_f
     assert [path.relative_to(tree.root).as_posix() for path in trained] == [
         "results/tune/imagenet/coop"
     ]
-    assert tested(tree) == ({protocol}, {*datasets, *targets})
+    assert protocols_and_sets(tree) == ({protocol}, {*datasets, *targets})
     ours = tree.results()
     made = Tree.at(done).results()
     assert {name for name in made | ours if ours.get(name) != made.get(name)} == set()
