@@ -8,6 +8,7 @@ import re
 from html.parser import HTMLParser
 from typing import Any
 
+import pytest
 from report_rows import make_nine
 
 from dpc.evaluation.statistics import harmonic_mean
@@ -37,6 +38,14 @@ def context(protocol: str) -> ReportContext:
 def files(protocol: str) -> dict[str, bytes]:
     """The report of a protocol's rows."""
     return build(ROWS[protocol](), context(protocol))
+
+
+@functools.cache
+def undrawn_files(protocol: str) -> dict[str, bytes]:
+    """The same with empty figures, in a fifth of the time."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("matplotlib.figure.Figure.draw", lambda *_: None)
+        return build(ROWS[protocol](), context(protocol))
 
 
 def page(files: dict[str, bytes]) -> str:

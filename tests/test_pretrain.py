@@ -125,10 +125,16 @@ def stop_at(text):
     return say
 
 
+@pytest.fixture(scope="module")
+def whole(corpus, tmp_path_factory):
+    """The file of an undisturbed run."""
+    folder = tmp_path_factory.mktemp("whole")
+    return train_on(corpus, TINY, "tiny", folder, 3, ("w", "c"), None, lambda line: None)
+
+
 @pytest.mark.parametrize("place", ["words 15/", "captions 15/"])
-def test_resume_equals_an_undisturbed_run(corpus, tmp_path, place):
+def test_resume_equals_an_undisturbed_run(corpus, whole, tmp_path, place):
     keys = ("w", "c")
-    whole = train_on(corpus, TINY, "tiny", tmp_path / "a", 3, keys, None, lambda line: None)
     with pytest.raises(Stop):
         train_on(corpus, TINY, "tiny", tmp_path / "b", 3, keys, tmp_path / "r", stop_at(place))
     lines: list[str] = []
@@ -148,14 +154,13 @@ def test_another_seed_gives_other_weights_and_ignores_foreign_checkpoints(corpus
     assert runs[0] == runs[2] != runs[1]
 
 
-def test_exported_weights_hold_the_trained_token_rows_alone(corpus, tmp_path):
-    path = train_on(corpus, TINY, "tiny", tmp_path, 1, ("", ""), None, lambda line: None)
-    tensors = load_file(path)
+def test_exported_weights_hold_the_trained_token_rows_alone(whole):
+    tensors = load_file(whole)
     rows = tensors["token_rows"]
     assert rows.dtype == torch.int64
     assert tensors["token_embedding_rows"].shape == (len(rows), TINY.text_width)
     assert "token_embedding.weight" not in tensors
-    config = json.loads((tmp_path / "tiny.json").read_text())
+    config = json.loads(whole.with_name("tiny.json").read_text())
     assert config["model_cfg"]["vision_cfg"]["image_size"] == TINY.image
     assert config["preprocess_cfg"]["mean"] == [MEAN] * 3
 

@@ -4,7 +4,7 @@ import json
 from statistics import fmean
 
 import pytest
-from report_protocols import SETS, SHOTS, context, few_shot, files, page, table, values
+from report_protocols import SETS, SHOTS, context, few_shot, page, table, undrawn_files, values
 
 from dpc.errors import DpcError
 from dpc.report.context import series
@@ -18,7 +18,7 @@ COOP, DPC = Contender("coop", "plain"), Contender("coop", "dpc")
 
 
 def test_few_shot_tables_go_by_shots():
-    rows, built = few_shot(SETS, gain=0.3), files("few-shot")
+    rows, built = few_shot(SETS, gain=0.3), undrawn_files("few-shot")
     averages = json.loads(built["metrics.json"])["averages"]
     for shots in SHOTS:
         for method in ("coop", "coop+dpc"):
@@ -47,7 +47,7 @@ def test_few_shot_tables_go_by_shots():
 
 
 def test_few_shot_effects_are_tested_at_each_number_of_shots():
-    rows, built = few_shot(SETS, gain=0.3), files("few-shot")
+    rows, built = few_shot(SETS, gain=0.3), undrawn_files("few-shot")
     tested = [
         line
         for line in table(built, "effects.csv")

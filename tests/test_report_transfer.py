@@ -4,7 +4,17 @@ import json
 from statistics import fmean
 
 import pytest
-from report_protocols import ALL, SOURCE, TARGETS, context, files, page, table, transfer, values
+from report_protocols import (
+    ALL,
+    SOURCE,
+    TARGETS,
+    context,
+    page,
+    table,
+    transfer,
+    undrawn_files,
+    values,
+)
 
 from dpc.report.effects import effects
 from dpc.report.headline import headline
@@ -17,7 +27,7 @@ COOP, DPC = Contender("coop", "plain"), Contender("coop", "dpc")
 
 
 def test_transfer_averages_leave_the_source_out():
-    rows, built = transfer(), files("cross-dataset")
+    rows, built = transfer(), undrawn_files("cross-dataset")
     averages = json.loads(built["metrics.json"])["averages"]["coop+dpc"]
     source = fmean(values(rows, "accuracy", method="coop+dpc", dataset=SOURCE))
     targets = fmean(
@@ -38,7 +48,7 @@ def test_transfer_averages_leave_the_source_out():
 
 
 def test_transfer_says_what_needs_no_test():
-    text = page(files("cross-dataset"))
+    text = page(undrawn_files("cross-dataset"))
     assert "Targets: unchanged to the digit by construction (ωn = 0)." in text
     assert "a test between them would say nothing" in text
     results = collect(transfer(), ALL, (), PROTOCOLS["cross-dataset"])
@@ -48,7 +58,7 @@ def test_transfer_says_what_needs_no_test():
 
 
 def test_transfer_tests_targets_where_the_parallel_prompt_reads_them():
-    text, rows = page(files("domain-generalization")), transfer(omega_n=0.1)
+    text, rows = page(undrawn_files("domain-generalization")), transfer(omega_n=0.1)
     assert "Targets: a loss of 0.20 points" in text and "by construction" not in text
     results = collect(rows, ALL, (), PROTOCOLS["cross-dataset"])
     (found,) = [
@@ -74,7 +84,7 @@ def test_a_difference_at_an_omega_n_of_zero_is_not_hidden():
 
 
 def test_transfer_curves_are_of_the_source_and_of_the_targets():
-    built = files("cross-dataset")
+    built = undrawn_files("cross-dataset")
     figures = {name for name in built if name.endswith(".svg")}
     assert {f"figures/omega-n-change-{name}.svg" for name in TARGETS} <= figures
     assert not any(name.startswith("figures/omega-b-change") for name in figures)
