@@ -118,11 +118,12 @@ def test_what_else_goes_wrong_keeps_its_type():
 
 
 def test_who_takes_no_more_leaves_no_process():
+    before = set(multiprocessing.active_children())
     made = decoding.batches(lambda number: np.full(2, number), 40, 2)
     assert next(made).tolist() == [[n, n] for n in range(4)]
     made.close()
     end = time.monotonic() + 20
-    while multiprocessing.active_children():
+    while set(multiprocessing.active_children()) - before:
         assert time.monotonic() < end
         time.sleep(0.01)
 
