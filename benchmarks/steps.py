@@ -2,14 +2,14 @@
 
     python benchmarks/steps.py                        # CoOp and PromptSRC on a ViT-B/16
     python benchmarks/steps.py --backbone coop --profile
-    python benchmarks/steps.py --device cuda --precision bf16 --ours 50 --plain 20
+    python benchmarks/steps.py --device cuda --precision bf16 --steps 20
 
 Both sides have the same weights (random: speed does not depend on them), images, labels,
-negatives and learning rates, and take turns, so that a busy machine slows both; the first step of
-each is not timed. CPU s are those of all cores together: the ratio to look at where other programs
-have the cores too. Ours is `finetune()` itself, with an epoch for every step, which costs more than
-a step of a long epoch. Pixels are tensors at hand. Peak memory is that of a process for each side,
-beyond what the CLIP and the images take before the first step.
+negatives and learning rates, and take the same steps in turns, so that a busy machine slows both;
+the first step of each is not in the means. CPU s are those of all cores together: the ratio to look
+at where other programs have the cores too. Ours is `finetune()` itself, with an epoch for every
+step, which costs more than a step of a long epoch. Pixels are tensors at hand. Peak memory is that
+of a process for each side, beyond what the CLIP and the images take before the first step.
 """
 
 import argparse
@@ -51,10 +51,10 @@ class Lap:
     losses: dict[str, float]
 
 
-def race(course: Course, ours: int, plain: int) -> tuple[list[Lap], list[Lap], float]:
-    """``ours`` and ``plain`` steps taken in turns after a first one of each, which is in the lists
-    too; and the mean size of our extended batches."""
-    other = plain_step(course, ours)
+def race(course: Course, steps: int) -> tuple[list[Lap], list[Lap], float]:
+    """The same ``steps`` of ours and of the plain side, in turns, after a first one, which is in
+    the lists too; and the mean size of our extended batches."""
+    other = plain_step(course, steps)
     laps: tuple[list[Lap], list[Lap]] = ([], [])
     begin = now(), time.process_time()
 
@@ -62,12 +62,11 @@ def race(course: Course, ours: int, plain: int) -> tuple[list[Lap], list[Lap], f
         nonlocal begin
         losses = {name: values[-1] for name, values in progress.history.items()}
         laps[0].append(_lap(begin, {n: v for n, v in losses.items() if n != "pairs"}))
-        while len(laps[1]) <= (len(laps[0]) - 1) * plain // ours:
-            begin = now(), time.process_time()
-            laps[1].append(_lap(begin, other(len(laps[1]))))
+        begin = now(), time.process_time()
+        laps[1].append(_lap(begin, other(len(laps[1]))))
         begin = now(), time.process_time()
 
-    statistics = our_steps(course, ours, on_step)
+    statistics = our_steps(course, steps, on_step)
     return *laps, statistics.pairs_per_step
 
 
@@ -82,7 +81,7 @@ def our_steps(course: Course, count: int, on_step: Callable[[Any], None] | None 
     return finetune(*arguments, on_epoch=on_step, pool=course.negatives)[1]
 
 
-def plain_step(course: Course, ours: int) -> Callable[[int], dict[str, float]]:
+def plain_step(course: Course, steps: int) -> Callable[[int], dict[str, float]]:
     """A function of the step's number that takes the plain step on what ours saw in it."""
     clip, size = course.task.clip, len(course.labels)
     templates = [
@@ -99,7 +98,7 @@ def plain_step(course: Course, ours: int) -> Callable[[int], dict[str, float]]:
         clip.precision,
     )
     order = shuffled_batches(size, size, SEED)
-    rates = warmup_cosine(LR, ours + 1, LR)
+    rates = warmup_cosine(LR, steps + 1, LR)
 
     def step(number: int) -> dict[str, float]:
         (index,) = order(number)
@@ -138,12 +137,12 @@ def _peaks(name: str) -> dict[str, int]:
     return found
 
 
-def print_race(course: Course, views: int, ours: int, plain: int) -> None:
+def print_race(course: Course, views: int, steps: int) -> None:
     """Run and print it."""
-    quick, slow, pairs = race(course, ours, plain)
+    quick, slow, pairs = race(course, steps)
     peaks = _peaks(course.name)
-    fast, long = (statistics.median(lap.seconds for lap in laps[1:]) for laps in (quick, slow))
-    few, many = (statistics.median(lap.cpu for lap in laps[1:]) for laps in (quick, slow))
+    fast, long = (statistics.mean(lap.seconds for lap in laps[1:]) for laps in (quick, slow))
+    few, many = (statistics.mean(lap.cpu for lap in laps[1:]) for laps in (quick, slow))
     classes, size = len(course.task.classnames), len(course.labels)
     print(f"\n{course.name}: {classes} classes, B {size}, K {course.k}, {pairs:.1f} pairs a step")
     lines = (
@@ -154,6 +153,8 @@ def print_race(course: Course, views: int, ours: int, plain: int) -> None:
     print(f"{'':<8}{'s a step':>10}{'CPU s':>10}{'peak, MiB':>12}")
     for title, seconds, cpu, memory in lines:
         print(f"{title:<8}{seconds:>10.2f}{cpu:>10.2f}{memory:>12.1f}")
+    each = ", ".join(f"{b.seconds / a.seconds:.1f}" for a, b in zip(quick, slow, strict=True))
+    print(f"ratio of each step in seconds, the first one among them: {each}")
     steps, images = EPOCHS * (classes * SHOTS // size), classes * SHOTS * views
     print(f"with frozen features of {images} images ({views} views) in a run of {steps} steps:")
     for what, each, mine, others in (
@@ -166,15 +167,15 @@ def print_race(course: Course, views: int, ours: int, plain: int) -> None:
             f"  {what}: {each:.2f} an image, {once:.0f} once, paid for by {paid:.0f} steps; "
             f"ratio {ratio:.1f}"
         )
-    for number, (one, two) in enumerate(zip(quick, slow, strict=False)):
+    for number, (one, two) in enumerate(zip(quick, slow, strict=True)):
         both = ", ".join(f"{n} {v:.5f} and {two.losses[n]:.5f}" for n, v in one.losses.items())
         print(f"losses of step {number}, ours and plain: {both}")
     print(f"largest difference: {largest_difference(quick, slow):.1e}", flush=True)
 
 
 def largest_difference(ours: Sequence[Lap], plain: Sequence[Lap]) -> float:
-    """Of the losses in the steps that both took."""
-    pairs = zip(ours, plain, strict=False)
+    """Of the losses, step by step."""
+    pairs = zip(ours, plain, strict=True)
     return max(abs(v - two.losses[n]) for one, two in pairs for n, v in one.losses.items())
 
 
@@ -188,14 +189,14 @@ def main() -> None:
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--precision", default="fp32")
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--ours", type=int, default=10, help="timed steps of ours")
-    parser.add_argument("--plain", type=int, default=3, help="timed steps of the plain side")
+    parser.add_argument("--steps", type=int, default=4, help="timed steps of each side")
     parser.add_argument("--views", type=int, default=8, help="views of an image, in features")
     parser.add_argument("--profile", action="store_true", help="where our time goes; no race")
     parser.add_argument("--peak", choices=("ours", "plain"), help=argparse.SUPPRESS)
     asked = parser.parse_args()
     torch.set_num_threads(asked.threads)
     torch.use_deterministic_algorithms(True)
+    torch.utils.deterministic.fill_uninitialized_memory = False  # as in dpc.stages.frozen
     clip = load(ClipSpec(asked.model, "random:1", asked.precision, asked.device))
     names = class_names(asked.classes)
     order = torch.randperm(len(names), generator=torch.Generator().manual_seed(SEED))
@@ -205,13 +206,13 @@ def main() -> None:
         kind: Any = resolve(name)
         inputs = clip, name, kind.Params(), names, order[: asked.batch], asked.k
         encode = asked.peak is None and not asked.profile
-        course = prepare(*inputs, views=asked.ours + 1, encode=encode)
+        course = prepare(*inputs, views=asked.steps + 1, encode=encode)
         if asked.peak is not None:
             print(json.dumps(peak(course, asked.peak)))
         elif asked.profile:
-            print_regions(name, partial(our_steps, course), asked.ours)
+            print_regions(name, partial(our_steps, course), asked.steps)
         else:
-            print_race(course, asked.views, asked.ours, asked.plain)
+            print_race(course, asked.views, asked.steps)
 
 
 if __name__ == "__main__":

@@ -29,7 +29,7 @@ def test_both_sides_have_equal_losses(student, name, labels, monkeypatch):
     monkeypatch.setattr(steps, "LR", 0.05)
     params = resolve(name).Params(**PARAMS[name])
     course = steps.prepare(student, name, params, NAMES, torch.tensor(labels), k=3, views=3)
-    ours, plain, pairs = steps.race(course, 2, 2)
+    ours, plain, pairs = steps.race(course, 2)
     assert len(ours) == len(plain) == 3
     assert len(labels) < pairs <= 9
     assert ours[0].losses.keys() == plain[0].losses.keys()
@@ -44,6 +44,6 @@ def test_a_plain_step_of_another_rate_is_seen(student, monkeypatch):
     monkeypatch.setattr(steps, "LR", 0.05)
     rates = steps.warmup_cosine
     monkeypatch.setattr(steps, "warmup_cosine", lambda *numbers: [2 * r for r in rates(*numbers)])
-    ours, plain, _ = steps.race(course, 2, 2)
+    ours, plain, _ = steps.race(course, 2)
     assert steps.largest_difference(ours[:1], plain[:1]) < 20 * FORWARD
     assert steps.largest_difference(ours, plain) > 20 * FORWARD
