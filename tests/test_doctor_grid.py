@@ -12,6 +12,7 @@ from dpc.doctor import clip, machine, sizes
 from dpc.doctor.findings import Counts
 from dpc.doctor.grid import Grid
 from dpc.icons import benchmark
+from dpc.params.data import Imported
 from dpc.stages import slices
 from dpc.stages.layout import Layout
 from dpc.stages.plan import Selection, jobs
@@ -115,6 +116,26 @@ def test_sentences_that_are_too_long_for_the_clip_are_a_problem():
     params = params_for(Path("data"), overrides=["run.budget=[]", long])
     (problem,) = grid_of(params).report().problems
     assert "coop" in problem.what
+    assert "tokens and this CLIP reads 32" in problem.what
+
+
+def test_imported_prompts_cost_no_steps_and_their_rows_as_much_as_others():
+    overrides = ["run.backbones=[promptsrc]", "run.budget=[]"]
+    params = params_for(Path("data"), overrides=overrides)
+    files = Imported("{dataset}-{seed}", "{dataset}-{seed}-parallel")
+    here, given = grid_of(params), grid_of(replace(params, imported={"promptsrc": files}), free=1)
+    trained, imported = here.report(), given.report()
+    assert (imported.seconds["tune"], imported.seconds["finetune"]) == (0, 0)
+    assert (imported.memory, imported.largest, imported.problems) == (0, "", ())
+    assert 0.2 < imported.seconds["evaluate"] / trained.seconds["evaluate"] < 5  # two timings
+    assert imported.disk == trained.disk
+
+
+def test_sentences_that_are_too_long_are_a_problem_of_imported_prompts_too():
+    long = "backbones.coop.init=" + " ".join(["a"] * 40)
+    params = params_for(Path("data"), overrides=["run.budget=[]", long])
+    params = replace(params, imported={"coop": Imported("{dataset}", "{dataset}-parallel")})
+    (problem,) = grid_of(params).report().problems
     assert "tokens and this CLIP reads 32" in problem.what
 
 

@@ -62,7 +62,8 @@ class Grid:
         """All of it."""
         self._plan()
         seconds = dict.fromkeys(ORDER, 0.0)
-        for training in self._trainings:
+        steps = [training for training in self._trainings if not training.imported]
+        for training in steps:
             stage = {"budget": "tune", "two_step": "finetune"}.get(training.stage, training.stage)
             times = 1 if stage == "teacher" else self._draws
             seconds[stage] += times * training.plan.seconds
@@ -70,7 +71,7 @@ class Grid:
         if self._students:
             seconds["teacher"] += sum(map(self._teaching, self._params.run.datasets))
         seconds["evaluate"] += sum(map(self._testing, self._params.tested))
-        largest = max(self._trainings, key=lambda each: each.step.memory, default=None)
+        largest = max(steps, key=lambda each: each.step.memory, default=None)
         towers = [self._clip, *([self._teacher] if self._teacher else [])]
         return GridReport(
             protocol=self._params.protocol,
@@ -116,6 +117,8 @@ class Grid:
         try:
             for training in trainings:
                 self._trainings.append(training)
+                if training.imported:
+                    continue
                 try:
                     refuse(training.step, self._free)
                 except DpcError as problem:

@@ -15,7 +15,7 @@ from dpc.params.sections import Params
 from dpc.stages import estimate
 from dpc.stages.estimate import Plan
 from dpc.stages.finetune import batch_key, stage_two_recipe
-from dpc.stages.imported import TEACHER, mark
+from dpc.stages.imported import STAGES, TEACHER, mark
 from dpc.stages.states import new_backbone, new_teacher
 from dpc.stages.tune import prolonged, stage_one_recipe
 
@@ -29,6 +29,7 @@ class Training:
         dataset, backbone, shots: the cell.
         plan: what it takes.
         together: seeds that take their steps in one forward pass.
+        imported: the prompts come from elsewhere: no step is taken, and what is left is the same.
     """
 
     stage: str
@@ -37,6 +38,7 @@ class Training:
     shots: int
     plan: Plan
     together: int = 1
+    imported: bool = False
 
     @property
     def step(self) -> Plan:
@@ -67,31 +69,28 @@ class Planner:
         self.images = drawn(size.train[: self._tuned], shots)
 
     def trainings(self, backbone: str) -> Iterator[Training]:
-        """All of a backbone's; none for prompts that come from elsewhere.
+        """All of a backbone's, those that come from elsewhere among them.
 
         Raises:
             DpcError: prompts that do not fit this CLIP, or sentences that are too long for it.
         """
         run = self._params.run
-        if not mark(self._params, "tuned", backbone):
-            yield self._stage_one("tune", backbone)
+        given = [bool(mark(self._params, stage, backbone)) for stage in STAGES]
+        yield replace(self._stage_one("tune", backbone), imported=given[0])
         if backbone in run.budget:
             yield self._stage_one("budget", backbone)
-        if not mark(self._params, "parallel", backbone):
-            yield self._stage_two("finetune", backbone)
+        yield replace(self._stage_two("finetune", backbone), imported=given[1])
         if backbone in run.ablations:
             yield self._stage_two("two_step", backbone)
 
     def teacher(self) -> Iterator[Training]:
-        """The teacher's own, one; none if it comes from elsewhere.
+        """The teacher's own, one.
 
         Raises:
             DpcError: as :meth:`trainings`.
         """
         if self._teacher_clip is None:
             raise ValueError("this grid has no teacher")
-        if mark(self._params, "tuned", TEACHER):
-            return
         learner = self._params.teacher.backbone
         module = new_teacher(self._params, self._teacher_clip, 0)
         names = self._size.classnames[: self._tuned]
@@ -99,7 +98,8 @@ class Planner:
         recipe = stage_one_recipe(self._params.teacher_block(), self._params.optimizer)
         title = self._title("teacher", "")
         plan = estimate.tuning(title, task, module, self.images, recipe, "teacher.settings.batch")
-        yield Training("teacher", self._dataset, learner, self._shots, plan)
+        given = bool(mark(self._params, "tuned", TEACHER))
+        yield Training("teacher", self._dataset, learner, self._shots, plan, imported=given)
 
     @property
     def _template(self) -> str:
