@@ -23,10 +23,10 @@ from dpc.params.load import checked, description_for, load, preset, without_plac
 from dpc.params.render import render
 from dpc.stages.cells import draws
 from dpc.stages.frozen import clip_for
-from dpc.stages.imported import cell_of, file_hashes, standard_place, taken
+from dpc.stages.imported import cell_of, file_hashes, missing_files, standard_place, taken
 from dpc.stages.layout import Layout
 from dpc.stages.plan import stale
-from dpc.stages.slices import all_slices
+from dpc.stages.slice_files import all_slices
 from dpc.stages.states import new_backbone
 
 SMALL = ["dpc.epochs=2", "run.budget=[]", "dpc.sweep=[0.0,0.2,1.0]", "dpc.sweep_new=[0.0]"]
@@ -304,6 +304,16 @@ def test_what_the_parameters_may_say(entry, words):
     assert words in str(caught.value)
     fine = {"coop": {"tuned": "{dataset}-{seed}"}, "teacher": {"tuned": "{dataset}"}}
     assert checked({**values, "imported": fine}).imported["coop"].parallel == ""
+
+
+def test_the_teachers_file_is_missed_where_something_learns_from_it():
+    entry = {"teacher": {"tuned": "nowhere/{dataset}-{seed}"}}
+    values = preset("icons", ["run.backbones=[coop]", "run.budget=[]"])
+    assert missing_files(checked({**values, "imported": entry})) == []
+    values["run"]["backbones"] = ["promptkd"]
+    missed = missing_files(checked({**values, "imported": entry}))
+    assert len(missed) == len(values["run"]["datasets"])
+    assert "--backbone teacher" in missed[0][1]
 
 
 def test_where_files_lie_is_not_on_the_page():

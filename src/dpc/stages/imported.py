@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from dpc.artifacts import Artifact
 from dpc.errors import DpcError
 from dpc.hashes import remembered_sha256
+from dpc.params.backbones import traits
 from dpc.params.import_rules import TEACHER
 from dpc.params.sections import Params
 from dpc.stages.cells import Draw, draws
@@ -65,9 +66,11 @@ def file_hashes(params: Params, stage: str, backbone: str) -> dict[str, Any]:
 
 def missing_files(params: Params) -> list[tuple[Path, str]]:
     """Files that the grid asks for and that are not there, with the command that makes each."""
+    backbones = params.run.backbones
+    taught = any(traits(params, backbone)["needs_teacher"] for backbone in backbones)
     return [
         (path, import_command(stage, dataset, backbone, draw))
-        for backbone in (*params.run.backbones, TEACHER)
+        for backbone in (*backbones, *([TEACHER] if taught else []))
         for stage in STAGES
         for dataset, draw, path in _files(params, stage, backbone)
         if not path.is_file()
