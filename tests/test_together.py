@@ -14,15 +14,16 @@ from dpc.backbones import fitting, resolve
 from dpc.backbones.base import Teacher, make_task
 from dpc.backbones.recipe import Recipe
 from dpc.backbones.tuning import Tuning, tune, tune_together
+from dpc.cli import main
 from dpc.clip.views import Views
 from dpc.collaboration.finetune import Pair, finetune, finetune_together
 from dpc.collaboration.recipe import Finetuning
 from dpc.errors import TrainingError
 from dpc.params.load import checked, preset
-from dpc.stages import plan
-from dpc.stages.cells import Draw, trained_together
+from dpc.stages import plan, slice_files
+from dpc.stages.cells import Draw, trained_together, trained_with
 from dpc.stages.layout import Layout
-from dpc.stages.runner import run
+from dpc.stages.runner import provenance_of, run
 from dpc.stages.states import tensors
 from dpc.store import Store
 
@@ -157,6 +158,72 @@ def test_groups_are_those_of_the_grid_whichever_seeds_are_asked_for(
     params = params_with(seeds=seeds, together=together)
     found = trained_together(params, [Draw(16, seed) for seed in chosen])
     assert [tuple(draw.seed for draw in group) for group in found] == groups
+
+
+def jobs_of(stage, params, **chosen):
+    selection = plan.Selection(datasets=["icons-bootstrap"], part="main", **chosen)
+    return list(plan.jobs(stage, params, Layout(), selection))
+
+
+def keys(params):
+    """What identifies each training, by its seeds."""
+    found = [job for stage in ("tune", "finetune") for job in jobs_of(stage, params)]
+    return {
+        (job.stage, *job.cell.get("seeds", [job.cell.get("seed")])): provenance_of(
+            job, dict.fromkeys(job.inputs, "")
+        )
+        for job in found
+    }
+
+
+def test_a_group_is_one_result_whichever_number_made_it():
+    """Seed 3 is alone in both of the first, and all three are together in both of the others."""
+    one, two = (keys(params_with(seeds=[1, 2, 3], together=count)) for count in (1, 2))
+    assert {key: one[key] == value for key, value in two.items() if key in one} == {
+        ("tune", 3): True,
+        ("finetune", 3): True,
+    }
+    assert keys(params_with(seeds=[1, 2, 3], together=3)) == keys(
+        params_with(seeds=[1, 2, 3], together=4)
+    )
+
+
+def test_a_stage_reads_what_was_trained_in_the_group_of_now():
+    """As its inputs are: P of another group is stale."""
+    for stage, role in (("finetune", "tuned"), ("evaluate", "parallel")):
+        read = {}
+        for count in (1, 2):
+            params = params_with(seeds=[1, 2], together=count)
+            job = jobs_of(stage, params, seeds=[1])[-1]
+            entry = next(one for name, one in job.inputs.items() if name.endswith(role))
+            read[count] = entry.slice["params"].get("together")
+        assert read == {1: None, 2: [1, 2]}, stage
+
+
+def test_engines_see_that_groups_change():
+    """A seed less moves the others to other groups, whose files are named as before."""
+    before, after = (
+        slice_files.all_slices(params_with(seeds=seeds, together=2))
+        for seeds in ([1, 2, 3], [2, 3])
+    )
+    changed = {name for name in before if before[name] != after[name]}
+    assert changed == {"tune.coop", "budget.coop", "finetune.coop", "report"}
+    apart = (slice_files.all_slices(params_with(seeds=seeds)) for seeds in ([1, 2, 3], [2, 3]))
+    before, after = apart
+    assert {name for name in before if before[name] != after[name]} == {"report"}
+
+
+def test_a_scratch_tree_has_the_shots_of_the_whole_group(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert trained_with(params_with(seeds=[1, 2, 3], together=2), [2]) == [1, 2]
+    assert trained_with(params_with(seeds=[1, 2, 3], together=2), [9, 3]) == [9, 3]
+    assert trained_with(params_with(), []) == []
+    assert main(["params", "--preset", "smoke", "--out", "params.yaml"]) == 0
+    made = []
+    monkeypatch.setattr("dpc.stages.memory.run_within", lambda _, job: made.append(job))
+    assert main(["tune", "--backbone", "coop", "--seeds", "2", "run.together=2"]) == 0
+    shots = [job.cell["seed"] for job in made if job.stage == "shots"]
+    assert shots == [1, 2] and made[-1].cell["seeds"] == [1, 2]
 
 
 @pytest.mark.slow

@@ -21,6 +21,7 @@ def run_stage(options: argparse.Namespace) -> None:
     from functools import partial
 
     from dpc.params.load import load
+    from dpc.stages.cells import trained_with
     from dpc.stages.layout import Layout
     from dpc.stages.memory import run_within
     from dpc.stages.plan import ORDER, Selection, jobs
@@ -37,12 +38,13 @@ def run_stage(options: argparse.Namespace) -> None:
         views=not getattr(options, "only_test", False),
         part=getattr(options, "part", ""),
     )
-    count = _beside_each_other(options.jobs, params)
+    count = _beside_each_other(options.stage, options.jobs, params)
     work = partial(run_within, params)
     sources = [params.source_of(name) for name in chosen.datasets]  # of targets among them
     sets = list(dict.fromkeys([*chosen.datasets, *sources]))
     # rungs stand on the main cells
-    needed = replace(chosen, datasets=sets, part="", test=True, views=True)
+    seeds = trained_with(params, chosen.seeds)
+    needed = replace(chosen, datasets=sets, seeds=seeds, part="", test=True, views=True)
     if layout != Layout():  # a scratch tree may lack what this cell needs: make it, or take it
         dry = getattr(options, "dry_run", False)  # needs images alone, no training
         for earlier in ORDER[: ORDER.index("tune" if dry else options.stage)]:
@@ -64,8 +66,8 @@ def run_stage(options: argparse.Namespace) -> None:
         _say_row(job.outputs["row.safetensors"])
 
 
-def _beside_each_other(asked: int | None, params: "Params") -> int:
-    """Cells at a time; None fills the processor, or the GPUs.
+def _beside_each_other(stage: str, asked: int | None, params: "Params") -> int:
+    """Cells of a stage at a time; None fills the processor, or the GPUs where it uses them.
 
     Raises:
         DpcError: more than the GPUs of this machine may hold.
@@ -74,7 +76,7 @@ def _beside_each_other(asked: int | None, params: "Params") -> int:
     from dpc.stages.side_by_side import processors
 
     run = params.run
-    if device_kind(params.clip.device) == "cpu":
+    if stage == "prepare" or device_kind(params.clip.device) == "cpu":
         return asked or max(1, processors() // run.threads)
     found = len(visible_gpus())
     most = max(1, found * run.gpu_share)
@@ -169,7 +171,7 @@ def run_slices(options: argparse.Namespace) -> None:
     """Write the slices that changed, and name them."""
     from dpc.params.load import load
     from dpc.stages.layout import Layout
-    from dpc.stages.slices import sync
+    from dpc.stages.slice_files import sync
 
     changed = sync(load(options.params), Layout())
     names = ", ".join(sorted(path.stem for path in changed))
@@ -212,7 +214,7 @@ def run_verify(options: argparse.Namespace) -> None:
     from dpc.stages.layout import Layout
     from dpc.stages.plan import leftovers, stale
     from dpc.stages.report import files
-    from dpc.stages.slices import outdated
+    from dpc.stages.slice_files import outdated
 
     params, layout = load(options.params), Layout()
     behind = [f"slice {path.stem}" for path in outdated(params, layout)] + stale(params, layout)

@@ -48,6 +48,7 @@ PLUMBING = (
     "dpc.stages.plan",
     "dpc.stages.runner",
     "dpc.stages.side_by_side",
+    "dpc.stages.slice_files",
     "dpc.stages.slices",
     "dpc.store",
 )

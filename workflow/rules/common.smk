@@ -9,7 +9,7 @@ from dpc.params.backbones import traits
 from dpc.params.load import load
 from dpc.stages.cells import RUNGS, draws
 from dpc.stages.layout import Layout
-from dpc.stages.slices import sync
+from dpc.stages.slice_files import sync
 
 try:
     PARAMS = load()

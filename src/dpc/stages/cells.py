@@ -55,6 +55,12 @@ def trained_together(params: Params, chosen: Sequence[Draw]) -> list[tuple[Draw,
     return list(dict.fromkeys(found))
 
 
+def trained_with(params: Params, seeds: Sequence[int]) -> list[int]:
+    """``seeds``, and those that are trained together with them."""
+    groups = trained_together(params, [Draw(0, seed) for seed in seeds])
+    return list(dict.fromkeys(draw.seed for group in groups for draw in group))
+
+
 @dataclass(frozen=True)
 class Method:
     """A row of the table: a backbone alone (""), "dpc" on it, "budget" or a rung of the ablation.

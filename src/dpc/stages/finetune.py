@@ -55,7 +55,7 @@ def job(
     return Job(
         "two_step" if two_step else "finetune",
         together.cell(dataset, backbone, drawn),
-        slices.finetune(params, backbone, two_step),
+        slices.finetune(params, backbone, two_step, drawn),
         together.inputs(
             drawn,
             lambda draw: stage_two_inputs(params, layout, dataset, backbone, draw, two_step),

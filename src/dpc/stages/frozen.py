@@ -39,7 +39,7 @@ def _load(spec: ClipSpec, threads: int, gpu_share: int) -> Clip:
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.set_num_threads(threads)
     torch.set_deterministic_debug_mode("error")  # imports no compiler to tell it as well
-    # It would also fill all new memory with NaN, which costs a twentieth of a step with image prompts.
+    # It would fill all new memory with NaN as well: a twentieth of a step with image prompts.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     torch.backends.cudnn.allow_tf32 = False  # fp32 is not cut to 10 bits, in convolutions neither
     if resolve_device(spec.device).type == "cuda":

@@ -2,7 +2,7 @@
 
 from dpc.params.sections import Params
 from dpc.stages import slices
-from dpc.stages.cells import Draw, Method
+from dpc.stages.cells import Draw, Method, trained_together
 from dpc.stages.imported import import_command, imported_file
 from dpc.stages.layout import Layout
 from dpc.stages.runner import Input
@@ -48,7 +48,8 @@ def tuned_input(
     params: Params, layout: Layout, dataset: str, backbone: str, draw: Draw, budget: bool = False
 ) -> Input:
     """The tuned prompt as another stage's input."""
-    made_by = slices.budget(params, backbone) if budget else slices.tune(params, backbone)
+    (drawn,) = trained_together(params, [draw])
+    made_by = (slices.budget if budget else slices.tune)(params, backbone, drawn)
     cell = f"--dataset {dataset} --backbone {backbone} --shots {draw.shots} --seeds {draw.seed}"
     remedy = f"run `dpc tune {cell}{' --part budget' if budget else ''}`"
     return Input(layout.tuned(dataset, backbone, draw, budget), made_by, remedy)
@@ -59,10 +60,11 @@ def parallel_input(
 ) -> Input:
     """The parallel prompt of a method as another stage's input."""
     backbone, two_step = method.backbone, method.two_step
+    (drawn,) = trained_together(params, [draw])
     cell = f"--dataset {dataset} --backbone {backbone} --shots {draw.shots} --seeds {draw.seed}"
     return Input(
         layout.parallel(dataset, backbone, draw, two_step),
-        slices.finetune(params, backbone, two_step),
+        slices.finetune(params, backbone, two_step, drawn),
         f"run `dpc finetune {cell}{' --part ablation' if two_step else ''}`",
     )
 

@@ -4,91 +4,21 @@ A slice is a small JSON file that is rewritten only when its content changes. It
 its time tells Snakemake, and its values are part of the store's key: one mechanism for all three.
 """
 
-import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from dpc import hashes
 from dpc.clip.spec import ClipSpec, weights_identity
-from dpc.files import write_atomically
 from dpc.params.backbones import backbone_module, traits
 from dpc.params.load import as_dict, without_places
 from dpc.params.sections import Params
 from dpc.provenance import code_version
-from dpc.stages.cells import Method, methods
-from dpc.stages.imported import STAGES, TEACHER, file_hashes, mark
-from dpc.stages.layout import Layout
+from dpc.stages.cells import Draw, Method
+from dpc.stages.imported import TEACHER, mark
 
 Slice = dict[str, Any]
-
-
-def all_slices(params: Params) -> dict[str, Slice]:
-    """Every slice of the grid, by name."""
-    found = {"features": features(params), "shots": shots(params), "report": report(params)}
-    for dataset in params.tested:
-        found[f"prepare.{dataset}"] = prepare(params, dataset)
-    for backbone in params.run.backbones:
-        apart = _exceptions(params, backbone)
-        files = {stage: file_hashes(params, stage, backbone) for stage in STAGES}
-        found[f"tune.{backbone}"] = tune(params, backbone) | apart | files["tuned"]
-        found[f"finetune.{backbone}"] = finetune(params, backbone) | apart | files["parallel"]
-    found["teacher"] = both_of_teacher(params)
-    for backbone in params.run.budget:
-        found[f"budget.{backbone}"] = budget(params, backbone) | _exceptions(params, backbone)
-    for backbone in params.run.ablations:
-        made = finetune(params, backbone, two_step=True)
-        found[f"two_step.{backbone}"] = made | _exceptions(params, backbone)
-    for method in methods(params):
-        found[f"evaluate.{method.name}"] = evaluate(params, method) | _exceptions(
-            params, method.backbone
-        )
-    return found
-
-
-def _exceptions(params: Params, *backbones: str) -> Slice:
-    """What engines look at beside a backbone's block; a single cell has it in its own block."""
-    named = [asdict(entry) for entry in params.exceptions.values() if entry.backbone in backbones]
-    return {"exceptions": named} if named else {}
-
-
-def sync(params: Params, layout: Layout) -> list[Path]:
-    """Write the slices that changed; remove those that no cell of the grid has any more.
-
-    Returns:
-        The files whose content is new.
-    """
-    wanted = _files(params, layout)
-    changed = _differing(wanted)
-    for path in changed:
-        write_atomically(path, wanted[path])
-    folder = layout.slice("any").parent
-    for path in folder.glob("*.json") if folder.is_dir() else ():
-        if path not in wanted:
-            path.unlink()
-    for dataset in params.run.datasets:
-        layout.make_room_for_teacher(dataset)
-    hashes.save()
-    return changed
-
-
-def outdated(params: Params, layout: Layout) -> list[Path]:
-    """Slices that are missing, or say something else than params and code do now."""
-    return _differing(_files(params, layout))
-
-
-def _files(params: Params, layout: Layout) -> dict[Path, bytes]:
-    """Every slice of the grid as the file it is written to."""
-    return {
-        layout.slice(name): json.dumps(made, sort_keys=True, indent=1, ensure_ascii=False).encode()
-        for name, made in all_slices(params).items()
-    }
-
-
-def _differing(wanted: Mapping[Path, bytes]) -> list[Path]:
-    return [p for p, content in wanted.items() if not p.is_file() or p.read_bytes() != content]
 
 
 def prepare(params: Params, dataset: str) -> Slice:
@@ -150,15 +80,6 @@ def teacher_features(params: Params) -> Slice:
     return _computed(params, values, "dpc.stages.teacher", module, clip=teacher_clip_spec(params))
 
 
-def both_of_teacher(params: Params) -> Slice:
-    """What engines look at: both works of `dpc teacher`, or that no backbone needs it."""
-    if not students(params):
-        return {"params": {}, "code": ""}
-    made: Slice = {"tuned": teacher(params), "features": teacher_features(params)}
-    made |= file_hashes(params, "tuned", TEACHER)
-    return made | _exceptions(params, params.teacher.backbone, *students(params))
-
-
 def students(params: Params) -> list[str]:
     """The grid's backbones that learn from a teacher."""
     return [name for name in params.run.backbones if traits(params, name)["needs_teacher"]]
@@ -174,13 +95,17 @@ def student_views(params: Params) -> int:
     return min(longest, count)
 
 
-def tune(params: Params, backbone: str) -> Slice:
-    """Stage one: the backbone's block, the optimizer, the CLIP."""
-    values = _training(params, backbone) | mark(params, "tuned", backbone)
+def tune(params: Params, backbone: str, drawn: Sequence[Draw] = ()) -> Slice:
+    """Stage one: the backbone's block, the optimizer, the CLIP.
+
+    Args:
+        drawn: here and below the draws of one job; several take their steps together.
+    """
+    values = _training(params, backbone, drawn) | mark(params, "tuned", backbone)
     return _computed(params, values, "dpc.stages.tune", backbone_module(params, backbone))
 
 
-def budget(params: Params, backbone: str) -> Slice:
+def budget(params: Params, backbone: str, drawn: Sequence[Draw] = ()) -> Slice:
     """Stage one prolonged to the images of both stages: what stage two's length depends on too."""
     dpc = params.stage_two(backbone)
     length = {
@@ -189,11 +114,13 @@ def budget(params: Params, backbone: str) -> Slice:
         "dpc.objective": dpc.objective,
         "dpc.negatives.k": dpc.negatives.k,
     }
-    values = _training(params, backbone) | length
+    values = _training(params, backbone, drawn) | length
     return _computed(params, values, "dpc.stages.tune", backbone_module(params, backbone))
 
 
-def finetune(params: Params, backbone: str, two_step: bool = False) -> Slice:
+def finetune(
+    params: Params, backbone: str, two_step: bool = False, drawn: Sequence[Draw] = ()
+) -> Slice:
     """Stage two: all of ``dpc`` but what only inference reads."""
     dpc = asdict(params.stage_two(backbone))
     inference = {"weight", "weight_new", "inference", "sweep", "sweep_new", "by_backbone"}
@@ -204,7 +131,7 @@ def finetune(params: Params, backbone: str, two_step: bool = False) -> Slice:
         values["objective"] = "cross_entropy"
         del values["negatives"]  # it draws none
     elsewhere = {} if two_step else mark(params, "parallel", backbone)
-    read = _training(params, backbone) | {"dpc": values} | elsewhere
+    read = _training(params, backbone, drawn) | {"dpc": values} | elsewhere
     return _computed(params, read, "dpc.stages.finetune", backbone_module(params, backbone))
 
 
@@ -275,11 +202,10 @@ def _backbone(params: Params, backbone: str) -> dict[str, Any]:
     }
 
 
-def _training(params: Params, backbone: str) -> dict[str, Any]:
-    found = _backbone(params, backbone) | {
-        "optimizer": asdict(params.optimizer),
-        "together": params.run.together,
-    }
+def _training(params: Params, backbone: str, drawn: Sequence[Draw]) -> dict[str, Any]:
+    found = _backbone(params, backbone) | {"optimizer": asdict(params.optimizer)}
+    if len(drawn) > 1:
+        found["together"] = [draw.seed for draw in drawn]
     if traits(params, backbone)["transductive"]:
         found["views"] = _drawn(params)["views"]  # of images that are in no few-shot set
     return found

@@ -49,7 +49,7 @@ def job(
         return together.each("tuned.safetensors", drawn, made.__getitem__)
 
     stage = "budget" if budget else "tune"
-    read = slices.budget(params, backbone) if budget else slices.tune(params, backbone)
+    read = (slices.budget if budget else slices.tune)(params, backbone, drawn)
     return Job(
         stage,
         together.cell(dataset, backbone, drawn),
