@@ -22,8 +22,10 @@ from dpc.import_cli import expected_backbone
 from dpc.params.load import checked, description_for, load, preset, without_places
 from dpc.params.render import render
 from dpc.stages.cells import draws
+from dpc.stages.elsewhere import taken
+from dpc.stages.evaluate import training_facts
 from dpc.stages.frozen import clip_for
-from dpc.stages.imported import cell_of, file_hashes, missing_files, standard_place, taken
+from dpc.stages.imported import cell_of, file_hashes, missing_files, standard_place
 from dpc.stages.layout import Layout
 from dpc.stages.plan import stale
 from dpc.stages.slice_files import all_slices
@@ -122,8 +124,8 @@ def test_the_row_is_the_accuracy_of_the_files_prompts(tree):
         with pytest.raises(AssertionError, match="not close"):
             assert_row(row, half, prompt(2))
     facts = [row.results[key] for key in ("imported", "images_seen", "steps", "learned")]
-    assert facts == [["tuned"], 0, 0, {"context": [4, 128]}]
-    assert read("tune").results["imported"]["same_sentences"] is True
+    assert facts == [{"tuned": {"differ": 0, "all": 3}}, 0, 0, {"context": [4, 128]}]
+    assert read("tune").results["imported"]["sentences"] == {"differ": 0, "all": 3}
 
 
 def test_a_dry_run_says_that_nothing_is_trained(tree, capsys):
@@ -156,7 +158,8 @@ def test_both_prompts_of_released_dpc_give_the_row(tree, monkeypatch):
     row = read("evaluate", "shapes/coop+dpc/shots4-seed1.safetensors", "both")
     assert_row(row, "base", torch.lerp(prompt(10), prompt(3), 0.2))
     assert_row(row, "new", prompt(10))
-    assert (row.results["imported"], row.results["images_seen"]) == (["tuned", "parallel"], 0)
+    sentences = {"tuned": {"differ": 0, "all": 3}, "parallel": None}
+    assert (row.results["imported"], row.results["images_seen"]) == (sentences, 0)
     page = Path("both/report/index.html").read_text()
     assert "Tuned elsewhere and imported: P of CoOp, P&#39; of CoOp;" in page
     rows = json.loads(Path("both/metrics.json").read_text())["rows"]
@@ -211,7 +214,7 @@ def test_a_tree_that_was_trained_is_stale_once_prompts_are_imported(tree, capsys
     [
         (["cloud", "house", "heart"], "2 of 3 sentences differ, first 'an icon of a heart.'"),
         (["cloud", "heart", "house gate"], "1 of 3 sentences differ, first 'an icon of a house.'"),
-        (NAMES, "3 of 6 sentences differ"),
+        (NAMES, "3 of 3 sentences differ"),
     ],
 )
 def test_prompts_of_other_sentences_are_taken_with_a_warning(
@@ -222,7 +225,9 @@ def test_prompts_of_other_sentences_are_taken_with_a_warning(
     assert main(["import", "-q", str(path), *CELL]) == 0
     assert main(["tune", "-q"]) == 0
     assert words in capsys.readouterr().err
-    assert read("tune").results["imported"]["same_sentences"] is False
+    differ = {"differ": int(words[0]), "all": 3}
+    assert read("tune").results["imported"]["sentences"] == differ
+    assert training_facts({"tuned": read("tune")})["imported"] == {"tuned": differ}
 
 
 def test_a_missing_file_names_the_command_that_makes_it(tree, capsys):
@@ -355,7 +360,7 @@ def test_a_teacher_and_its_student_come_from_files(tmp_path, monkeypatch):
     given = read("tune", "shapes/promptkd/shots4-seed2.safetensors").tensors
     assert all(np.array_equal(given[key], value) for key, value in state["promptkd"].items())
     row = read("evaluate", "shapes/promptkd/shots4-seed2.safetensors").results
-    assert (row["imported"], row["steps"]) == (["tuned"], 0)
+    assert (row["imported"], row["steps"]) == ({"tuned": None}, 0)
 
 
 @pytest.mark.parametrize("dual", ["image", "text"])

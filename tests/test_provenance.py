@@ -27,6 +27,9 @@ FOREIGN = {
 }
 
 
+TAKE_PROMPTS = {"dpc.stages.elsewhere", "dpc.exchange.layouts", "dpc.exchange.sentences"}
+
+
 def used(stage: str) -> set[str]:
     return {module for module in closure([stage]) if not _is_plumbing(module)}
 
@@ -35,6 +38,14 @@ def used(stage: str) -> set[str]:
 def test_a_stage_depends_on_what_it_uses(stage):
     assert EXPECTED[stage] <= used(stage)
     assert not FOREIGN[stage] & used(stage)
+
+
+@pytest.mark.parametrize("stage", ["tune", "finetune", "teacher"])
+def test_what_makes_imported_prompts_the_stages_own_is_part_of_the_version(stage):
+    """Where files lie and what a command is called is not, nor the reading of checkpoints."""
+    found = used(f"dpc.stages.{stage}")
+    assert found >= TAKE_PROMPTS
+    assert not {"dpc.stages.imported", "dpc.exchange.importing", "dpc.import_cli"} & found
 
 
 @pytest.mark.parametrize("stage", EXPECTED)

@@ -7,8 +7,10 @@ import pytest
 from report_rows import make_rows
 
 from dpc.report import metrics
+from dpc.report.context import ReportContext
 from dpc.report.effects import effect, effects
 from dpc.report.headline import gain_cells, gain_headings, gains, headline
+from dpc.report.page import build
 from dpc.report.protocols import BASE
 from dpc.report.rows import Results, collect
 from dpc.report.scores import Contender
@@ -170,3 +172,22 @@ def test_two_backbones_share_a_page():
 @pytest.mark.parametrize(("gain", "word"), [(4.0, "gain"), (-4.0, "loss"), (0.0, "none found")])
 def test_a_reading_is_a_word(gain, word):
     assert reading(effect(collect(make_rows(gain=gain)), DPC, COOP, BASE)) == word
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_imported_prompts_of_other_sentences_are_named():
+    rows = make_rows(SETS, (1,))
+    for row in rows:
+        if row["backbone"] == "coop" and not row["budget"]:
+            other = 2 if row["dataset"] == SETS[0] else 0
+            row["imported"] = {"tuned": {"differ": other, "all": 3}}
+            row["imported"] |= {"parallel": None} if row["dpc"] else {}
+    page = build(rows, ReportContext({}, "icons"))["index.html"].decode()
+    assert "Tuned elsewhere and imported: P of CoOp, P&#39; of CoOp; images" in page
+    said = (
+        "other sentences (class names, words or CLIP): P of CoOp on icons-tabler (2 of 3 differ)."
+    )
+    assert said in page
+    for row in rows:
+        row["imported"] = dict.fromkeys(row.get("imported", ()))
+    assert "other sentences" not in build(rows, ReportContext({}, "icons"))["index.html"].decode()

@@ -26,7 +26,7 @@ PLUMBING = (
     "dpc.datasets",
     "dpc.devices",
     "dpc.errors",
-    "dpc.exchange.*",
+    "dpc.exchange.importing",
     "dpc.files",
     "dpc.gpus",
     "dpc.hashes",

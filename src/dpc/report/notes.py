@@ -61,20 +61,28 @@ def _fixed(results: Results) -> list[str]:
 
 
 def _imported(results: Results) -> list[str]:
-    """Whose prompts were tuned elsewhere."""
-    symbols = {"tuned": "P", "parallel": "P'"}
-    found = {
-        f"{symbols[role]} of {contender.name or contender.backbone}"
-        for (_, contender), scores in results.scores.items()
-        for score in scores
-        for role in score.row.get("imported") or ()
-    }
-    if not found:
-        return []
-    return [
-        f"Tuned elsewhere and imported: {', '.join(sorted(found))}; images and steps are those of "
-        "this run alone."
-    ]
+    """Whose prompts were tuned elsewhere, and which of them in other sentences."""
+    symbols, found, others = {"tuned": "P", "parallel": "P'"}, set(), set()
+    for (_, contender), scores in results.scores.items():
+        for score in scores:
+            for role, sentences in (score.row.get("imported") or {}).items():
+                prompt = f"{symbols[role]} of {contender.name or contender.backbone}"
+                found.add(prompt)
+                if sentences and sentences["differ"]:
+                    count = f"{sentences['differ']} of {sentences['all']}"
+                    others.add(f"{prompt} on {score.source} ({count} differ)")
+    lines = []
+    if found:
+        lines.append(
+            f"Tuned elsewhere and imported: {', '.join(sorted(found))}; images and steps are those "
+            "of this run alone."
+        )
+    if others:
+        lines.append(
+            "Imported from a run with other sentences (class names, words or CLIP): "
+            f"{', '.join(sorted(others))}."
+        )
+    return lines
 
 
 def split_note(datasets: Sequence[Mapping[str, Any]]) -> str:

@@ -172,7 +172,8 @@ def selected(
 
 def training_facts(inputs: Mapping[str, Artifact]) -> dict[str, Any]:
     """Losses an epoch, images and steps of what was trained for this row, both stages added; of
-    prompts that were tuned elsewhere, which they are."""
+    prompts that were tuned elsewhere, how many of their sentences are others than here (None: their
+    file does not say)."""
     facts: dict[str, Any] = {
         "history": None,
         "images_seen": 0,
@@ -180,7 +181,11 @@ def training_facts(inputs: Mapping[str, Artifact]) -> dict[str, Any]:
         "pairs_per_step": None,
         "images_per_step": None,
         "learned": {},
-        "imported": [role for role, made in inputs.items() if "imported" in made.results],
+        "imported": {
+            role: made.results["imported"]["sentences"]
+            for role, made in inputs.items()
+            if "imported" in made.results
+        },
     }
     if "tuned" in inputs:
         tuned = inputs["tuned"].results

@@ -1,22 +1,15 @@
-"""Prompts that were tuned elsewhere, in the place of a stage's training."""
+"""Files of prompts that were tuned elsewhere: which cells have one, where, and its content."""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from dpc.artifacts import Artifact
 from dpc.errors import DpcError
 from dpc.hashes import remembered_sha256
 from dpc.params.backbones import traits
 from dpc.params.import_rules import TEACHER
 from dpc.params.sections import Params
 from dpc.stages.cells import Draw, draws
-
-if TYPE_CHECKING:
-    from torch import Tensor
-
-    from dpc.backbones.base import Backbone, Task
-    from dpc.exchange.layouts import Names
 
 STAGES = ("tuned", "parallel")
 
@@ -110,96 +103,24 @@ def cell_of(stage: str, dataset: str, backbone: str, draw: Draw) -> dict[str, An
     return named | {"shots": draw.shots, "seed": draw.seed}
 
 
-def import_command(stage: str, dataset: str, backbone: str, draw: Draw) -> str:
-    """What makes such a file, for a message."""
-    part = " --stage parallel" if stage == "parallel" else ""
-    cell = f"--dataset {dataset} --shots {draw.shots} --seed {draw.seed}"
-    return f"run `dpc import CHECKPOINT --backbone {backbone} {cell}{part}`"
-
-
-def taken(
-    params: Params,
-    stage: str,
-    dataset: str,
-    backbone: str,
-    draw: Draw,
-    module: "Backbone",
-    task: "Task",
-    artifact: Artifact,
-) -> Artifact:
-    """An imported artefact as the stage's own: prompts as they are, of no steps.
-
-    Args:
-        backbone: its name, or ``TEACHER``.
-        module: the backbone at its start, or P; its state says which tensors there are. What stage
-            one takes from a teacher it gives to a P that lacks it.
-        task: the classes that it learns to tell apart here. A file that was tuned in other
-            sentences is taken with a warning.
+def require_cell(
+    meant: Mapping[str, Any], stage: str, dataset: str, backbone: str, draw: Draw, place: str
+) -> None:
+    """Refuse a file for another cell or stage.
 
     Raises:
-        DpcError: prompts of another cell, stage or size.
+        DpcError: it names all that differs and the command that makes the right one.
     """
-    from dpc.exchange.importing import fit
-    from dpc.exchange.layouts import layout_named, layouts
-    from dpc.progress import LOG
-    from dpc.stages.states import arrays, tensors
-
-    place = str(imported_file(params, stage, dataset, backbone, draw))
-    meant, wanted = artifact.results["cell"], cell_of(stage, dataset, backbone, draw)
+    wanted = cell_of(stage, dataset, backbone, draw)
     if other := [f"{key} {meant[key]}" for key in wanted if meant[key] != wanted[key]]:
         raise DpcError(
             f"{place} was imported for {', '.join(other)}; "
             f"{import_command(stage, dataset, backbone, draw)}"
         )
-    learner, block, key = block_of(params, backbone)
-    names = layout_named(layouts(params.backbones), learner)
-    state, found = module.state_dict(), tensors(artifact)
-    if stage == "tuned" and names.from_teacher is not None:
-        found = {k: v for k, v in state.items() if k.startswith(names.from_teacher)} | found
-    fit(found, state, names, block, place, key)
-    LOG.info("%s %s %s: %s prompts come from %s", dataset, backbone, draw.title, stage, place)
-    same = _warn_of_other_sentences(names, found, module, task, artifact, place)
-    results: dict[str, Any] = {
-        "history": {},
-        "steps": 0,
-        "images_seen": 0,
-        "imported": {
-            **{key: artifact.results[key] for key in ("source", "layout", "epoch")},
-            "same_sentences": same,
-        },
-    }
-    if stage == "tuned":
-        learned = {name: list(value.shape) for name, value in module.named_parameters()}
-        results |= {"epochs": 0, "learned": learned}
-    else:
-        results["pairs_per_step"] = None
-    return Artifact(arrays(found), results)
 
 
-def _warn_of_other_sentences(
-    names: "Names",
-    found: Mapping[str, "Tensor"],
-    module: "Backbone",
-    task: "Task",
-    artifact: Artifact,
-    place: str,
-) -> bool | None:
-    """Whether the prompts were tuned in the sentences of ``task``; None: the file does not say."""
-    from dpc.exchange.sentences import differing
-    from dpc.progress import LOG
-
-    marks = artifact.results["sentences"]
-    if marks is None:
-        return None
-    sentences = module.sentences(task.classnames, task.template)
-    others = differing(marks, task.clip, sentences, len(found[names.contexts[0]]))
-    if others:
-        LOG.warning(
-            "%s was tuned with other class names, words or another CLIP: %d of %d sentences "
-            "differ, first %r",
-            place,
-            len(others),
-            len(marks),
-            sentences[others[0]],
-        )
-    return not others
+def import_command(stage: str, dataset: str, backbone: str, draw: Draw) -> str:
+    """What makes such a file, for a message."""
+    part = " --stage parallel" if stage == "parallel" else ""
+    cell = f"--dataset {dataset} --shots {draw.shots} --seed {draw.seed}"
+    return f"run `dpc import CHECKPOINT --backbone {backbone} {cell}{part}`"

@@ -9,7 +9,8 @@ from dpc.datasets.fewshot import draw, halves, subset
 from dpc.params.load import require_dataset
 from dpc.params.sections import Params
 from dpc.stages import slices
-from dpc.stages.imported import TEACHER, taken, teacher_draw
+from dpc.stages.elsewhere import taken
+from dpc.stages.imported import TEACHER, teacher_draw
 from dpc.stages.inputs import imported_input, manifest_input, tuned_teacher_input
 from dpc.stages.layout import Layout
 from dpc.stages.runner import Job, Made, device_of

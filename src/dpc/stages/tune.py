@@ -12,7 +12,8 @@ from dpc.params.load import require_dataset
 from dpc.params.sections import Optimizer, Params
 from dpc.stages import slices, together
 from dpc.stages.cells import Draw, titled
-from dpc.stages.imported import mark, taken
+from dpc.stages.elsewhere import taken
+from dpc.stages.imported import mark
 from dpc.stages.inputs import imported_input, shots_input, taught_input, teacher_input
 from dpc.stages.layout import Layout
 from dpc.stages.runner import Input, Job, Made, device_of
