@@ -1,7 +1,9 @@
 """`dpc import`, and a grid whose prompts come from elsewhere."""
 
+import itertools
 import json
 import os
+import re
 import shutil
 from pathlib import Path
 
@@ -36,6 +38,8 @@ TUNED = standard_place("tuned", "coop")
 PARALLEL = standard_place("parallel", "coop")
 CELL = ("--dataset", "shapes", "--shots", "4", "--seed", "1")
 PLACE = "shapes/coop/shots4-seed1.safetensors"
+PROJECT = Path(__file__).parents[1]
+RULES, PIPELINE = PROJECT / "workflow/rules/cells.smk", PROJECT / "dvc.yaml"
 STAGES = ("prepare", "features", "tune", "finetune", "evaluate")
 
 
@@ -319,6 +323,38 @@ def test_the_teachers_file_is_missed_where_something_learns_from_it():
     missed = missing_files(checked({**values, "imported": entry}))
     assert len(missed) == len(values["run"]["datasets"])
     assert "--backbone teacher" in missed[0][1]
+
+
+@pytest.mark.parametrize(
+    ("stage", "learner", "part"),
+    [
+        ("tune", "coop", "tuned"),
+        ("finetune", "coop", "parallel"),
+        ("teacher", "teacher", "tuned"),
+    ],
+)
+def test_both_engines_look_at_the_content_of_imported_files(
+    stage, learner, part, tmp_path, monkeypatch
+):
+    """A file that appears, and one that changes, is new content of the slice of its stage alone,
+    which the stage's rule of either engine names."""
+    monkeypatch.chdir(tmp_path)
+    one = ["run.backbones=[coop,promptkd]", "run.datasets=[icons-tabler]", "run.budget=[]"]
+    files = {name: {"tuned": f"{name}-{{seed}}-tuned"} for name in ("coop", "teacher")}
+    files["coop"]["parallel"] = "coop-{seed}-parallel"
+    params = checked({**preset("icons", one), "imported": files})
+    found = [all_slices(params)]
+    for content in ("a", "other"):
+        Path(f"{learner}-1-{part}").write_text(content)
+        found.append(all_slices(params))
+    name = "teacher" if stage == "teacher" else f"{stage}.coop"
+    for before, after in itertools.pairwise(found):
+        assert {key for key in after if after[key] != before[key]} == {name}
+    place = str(Layout().slice(name.replace("coop", "{backbone}")))
+    rule = re.search(rf"^rule {stage}:\n(.+?)^    output:", RULES.read_text(), re.M | re.S)
+    assert rule is not None and f'"{place}"' in rule[1]
+    stages = YAML(typ="safe").load(PIPELINE.read_text())["stages"]
+    assert place.replace("{backbone}", "${item.backbone}") in stages[stage]["deps"]
 
 
 def test_where_files_lie_is_not_on_the_page():
