@@ -1,5 +1,7 @@
 """Several callers that one forward pass answers: what each gets is what it would get alone."""
 
+import time
+
 import pytest
 import torch
 from golden_data import FORWARD, load_student, tensors
@@ -92,10 +94,46 @@ def test_a_failure_is_the_callers_own_and_ends_all(clip):
     def right(one: Clip):
         return [one.encode_text(tokens) for _ in range(2)]
 
+    def of_each_row(one: Clip):
+        return one.encode_text(tokens, [torch.zeros(1, 3, 64)])
+
+    asked = []
+
+    def patient(one: Clip):
+        for _ in range(5):
+            asked.append(one.encode_text(tokens))
+
     with pytest.raises(ValueError, match="mine"):
-        gathered([clip] * 3, [right, fails, right])
+        gathered([clip] * 3, [patient, fails, patient])
+    assert len(asked) == 0
     with pytest.raises(ValueError, match="prompt of layer 0 has shape"):
         gathered([clip] * 3, [right, wrong, right])
+    with pytest.raises(ValueError, match="prompt of layer 0 has shape"):
+        of_each_row(clip)
+
+
+def test_each_caller_has_gradients_or_none_whoever_is_last(clip, generator):
+    tokens, learned = clip.tokenize(["a photo of a cat."]), prompts(64, 1, generator)
+
+    def late(one: Clip):
+        time.sleep(0.05)
+        return one.encode_text(tokens, learned).requires_grad
+
+    def early(one: Clip):
+        with torch.no_grad():
+            return one.encode_text(tokens, learned).requires_grad
+
+    def swapped(one: Clip):
+        with torch.no_grad():
+            return late(one)
+
+    def at_once(one: Clip):
+        return one.encode_text(tokens, learned).requires_grad
+
+    assert gathered([clip] * 2, [late, early]) == [True, False]
+    assert gathered([clip] * 2, [at_once, swapped]) == [True, False]
+    with torch.no_grad():
+        assert gathered([clip] * 2, [at_once, late]) == [False, False]
 
 
 def test_callers_have_one_clip(clip):

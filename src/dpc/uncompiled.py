@@ -3,6 +3,7 @@
 import importlib
 import sys
 from collections.abc import Callable
+from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any
 
@@ -23,6 +24,10 @@ def postpone_compiler() -> None:
 
 
 class _StandIn(ModuleType):
+    def __init__(self, name: str):
+        super().__init__(name)
+        self.__spec__ = ModuleSpec(name, None, is_package=True)  # who looks whether it is there
+
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__") and (self.__name__, name) != (COMPILER, "__path__"):
             raise AttributeError(name)  # asked by inspect of every module, and by imports

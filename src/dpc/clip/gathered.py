@@ -9,8 +9,10 @@ it is not alone, and the order of the work does not depend on which thread is qu
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import product
 from typing import NamedTuple, TypeVar
 
+import torch
 from torch import Tensor
 
 from dpc.clip.model import Clip
@@ -19,9 +21,9 @@ T = TypeVar("T")
 
 
 class Question(NamedTuple):
-    """What one caller asks to be encoded, and by which encoder of several."""
+    """What one caller asks to be encoded, by which encoder of several, with gradients or not."""
 
-    encode: Callable[..., list[Tensor]]
+    kind: tuple[Callable[..., list[Tensor]], bool]
     asked: tuple[Tensor, Sequence[Tensor]]  # ids or pixels, and prompts
 
 
@@ -36,11 +38,17 @@ def gathered(clips: Sequence[Clip], calls: Sequence[Callable[[Clip], T]]) -> lis
         raise ValueError("callers that are answered together share one CLIP")
     desk = _Desk(clips[0], len(calls))
 
+    gradients = torch.is_grad_enabled()  # which each thread says for itself
+
     def visit(place: int) -> T:
+        served = False
         try:
-            return calls[place](_Guest(clips[place], desk, place))
+            with torch.set_grad_enabled(gradients):
+                result = calls[place](_Guest(clips[place], desk, place))
+            served = True
+            return result
         finally:
-            desk.leave()
+            desk.leave(served)
 
     with ThreadPoolExecutor(len(calls)) as pool:
         visits = [pool.submit(visit, place) for place in range(len(calls))]
@@ -67,17 +75,22 @@ class _Desk:
     def ask(self, place: int, question: Question) -> Tensor:
         with self._changed:
             self._asked[place] = question
-            self._answer_if_complete()
+            if not self._failed:
+                self._answer_if_complete()
             self._changed.wait_for(lambda: place in self._answers or self._failed)
             if place not in self._answers:
                 raise _GivenUpError
             return self._answers.pop(place)
 
-    def leave(self) -> None:
-        """One caller fewer: the others wait no longer for it."""
+    def leave(self, served: bool) -> None:
+        """One caller fewer: the others wait no longer for it, or are given up with it."""
         with self._changed:
             self._present -= 1
-            self._answer_if_complete()
+            if not served:
+                self._failed = True
+                self._changed.notify_all()
+            elif not self._failed:
+                self._answer_if_complete()
 
     def _answer_if_complete(self) -> None:
         if len(self._asked) < self._present or not self._asked:
@@ -85,14 +98,24 @@ class _Desk:
         asked, self._asked = self._asked, {}
         self._failed = True  # until all is encoded
         try:
-            for encode in (Clip.encode_texts, Clip.encode_images):
-                chosen = {p: one for p, one in sorted(asked.items()) if one.encode is encode}
+            for encode, gradients in product(
+                (Clip.encode_texts, Clip.encode_images), (True, False)
+            ):
+                kind = encode, gradients
+                chosen = {p: one for p, one in sorted(asked.items()) if one.kind == kind}
                 if chosen:
-                    found = encode(self._clip, [one.asked for one in chosen.values()])
+                    with torch.set_grad_enabled(gradients):
+                        found = encode(self._clip, [one.asked for one in chosen.values()])
                     self._answers |= dict(zip(chosen, found, strict=True))
             self._failed = False
         finally:
             self._changed.notify_all()
+
+
+def _question(
+    encode: Callable[..., list[Tensor]], rows: Tensor, prompts: Sequence[Tensor]
+) -> Question:
+    return Question((encode, torch.is_grad_enabled()), (rows, prompts))
 
 
 class _Guest(Clip):
@@ -103,7 +126,7 @@ class _Guest(Clip):
         self._desk, self._place = desk, place
 
     def encode_text(self, tokens: Tensor, prompts: Sequence[Tensor] = ()) -> Tensor:
-        return self._desk.ask(self._place, Question(Clip.encode_texts, (tokens, prompts)))
+        return self._desk.ask(self._place, _question(Clip.encode_texts, tokens, prompts))
 
     def encode_image(self, images: Tensor, prompts: Sequence[Tensor] = ()) -> Tensor:
-        return self._desk.ask(self._place, Question(Clip.encode_images, (images, prompts)))
+        return self._desk.ask(self._place, _question(Clip.encode_images, images, prompts))

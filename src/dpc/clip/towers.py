@@ -242,7 +242,8 @@ def _check(
     if len(prompts) > layers:
         raise ValueError(f"prompts for {len(prompts)} layers, the {where} tower has {layers}")
     for layer, prompt in enumerate(prompts):
-        if prompt.ndim not in (2, 3) or prompt.shape != (*prompts[0].shape[:-1], width):
+        ranks = (2, 3) if room is None else (2,)  # each image may have a prompt of its own
+        if prompt.ndim not in ranks or prompt.shape != (*prompts[0].shape[:-1], width):
             raise ValueError(
                 f"{where} prompt of layer {layer} has shape {tuple(prompt.shape)}, "
                 f"expected ({prompts[0].shape[-2]}, {width})"
