@@ -159,6 +159,34 @@ def test_what_counts_as_a_departure(overrides, said):
         assert line == expected or line.endswith(expected.removeprefix("…"))
 
 
+def test_of_imported_prompts_the_import_is_the_reason():
+    """What would have trained them has no say; what reads them, or trains the other prompt, has."""
+    overrides = [
+        "backbones.coop.epochs=1",
+        "backbones.coop.lr=1.0",
+        "dpc.epochs=1",
+        "dpc.weight=1.0",
+    ]
+    values = as_dict(checked(preset("paper-base-to-new", [*overrides, "run.backbones=[coop]"])))
+    one = values | {"imported": {"coop": {"tuned": True, "parallel": False}}}
+    assert departures(one, ["coop"], SETS) == ["dpc.weight 1 (0.2)", "dpc.epochs 1 (20)"]
+    assert any(each.startswith("P of CoOp was imported: ") for each in notes(one, ["coop"], SETS))
+    both = values | {"imported": {"coop": {"tuned": True, "parallel": True}}}
+    assert departures(both, ["coop"], SETS) == ["dpc.weight 1 (0.2)"]
+    found = notes(both, ["coop"], SETS)
+    assert any(each.startswith("P of CoOp and P' of CoOp were imported: ") for each in found)
+    assert len(departures(values, ["coop"], SETS)) == 4
+    assert not any("imported" in each for each in notes(values, ["coop"], SETS))
+
+
+def test_of_an_imported_teacher_the_recipe_has_no_say():
+    changed = ["teacher.settings.epochs=2", "teacher.seed=3"]
+    own = as_dict(checked(preset("paper-base-to-new", changed)))
+    given = own | {"imported": {"teacher": {"tuned": True, "parallel": False}}}
+    assert departures(given, ["promptkd"], SETS) == ["teacher.seed 3 (1)"]
+    assert "PromptKD's teacher was imported: " in " ".join(notes(given, ["promptkd"], SETS))
+
+
 def test_blocks_of_backbones_that_are_not_compared_do_not_count():
     overrides = ["backbones.promptkd.lr=1.0", "teacher.seed=3", "data.unlabelled=64"]
     own = as_dict(checked(preset("paper-base-to-new", overrides)))

@@ -196,6 +196,12 @@ def test_recipes_take_the_keys_of_their_backbone(rows):
     text = teacher(collect(rows), PARAMS)
     assert text.startswith("Teacher of PromptKD: PromptSRC on CLIP icons-large (embedded), seed 1")
     assert text.endswith("0.03, 7, 32.")
+    files = {"promptsrc": {"tuned": True}, "coop": {"parallel": True}, "teacher": {"tuned": True}}
+    given = PARAMS | {"imported": files}
+    lines = {line[0]: line[1:4] for line in recipes(collect(rows, SETS, ORDER), given)}
+    assert lines["PromptSRC"] == ["imported", "0.01, 5, 8", "4"]
+    assert lines["CoOp"][1:] == ["imported", "–"] and lines["CoOp"][0] != "imported"
+    assert teacher(collect(rows), given).endswith("seed 1, imported.")
     assert recipes(collect(rows), {})[0][1:4] == ["–, –, –", "–, –, –", "–"]
 
 

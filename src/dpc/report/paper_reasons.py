@@ -4,9 +4,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from dpc.datasets.catalog import CATALOG
+from dpc.params.import_rules import TEACHER
 from dpc.report.paper_numbers import BACKBONES, DATASETS, SHOTS
 from dpc.report.paper_recipe import PRESET, departures
-from dpc.report.recipes import stage_two
+from dpc.report.recipes import imported, stage_two
 from dpc.report.words import listed
 
 TABLE = "base-to-new"
@@ -103,7 +104,26 @@ def notes(
             "ImageNet's shots are another draw than the paper's: the released loader lists files "
             "in the order of the disk."
         )
+    found += _given(params, backbones)
     return [*found, *_readings(params, backbones), _recipe(params, backbones, datasets)]
+
+
+def _given(params: Mapping[str, Any], backbones: Sequence[str]) -> list[str]:
+    """Whose prompts were tuned elsewhere: of their recipe this run knows nothing."""
+    found = [
+        f"{symbol} of {BACKBONES[backbone]}"
+        for backbone in backbones
+        for symbol, stage in (("P", "tuned"), ("P'", "parallel"))
+        if imported(params, backbone, stage)
+    ]
+    if "promptkd" in backbones and imported(params, TEACHER, "tuned"):
+        found.append("PromptKD's teacher")
+    if not found:
+        return []
+    return [
+        f"{listed(found)} {'was' if len(found) == 1 else 'were'} imported: tuned by a recipe that "
+        "is not known here, and not compared."
+    ]
 
 
 def _readings(params: Mapping[str, Any], backbones: Sequence[str]) -> list[str]:

@@ -4,15 +4,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from typing import Any
 
+from dpc.params.import_rules import TEACHER
 from dpc.params.load import preset
 from dpc.report.notes import text_of
 from dpc.report.paper_numbers import BACKBONES, DATASETS, SHOTS
-from dpc.report.recipes import stage_two
+from dpc.report.recipes import RECIPE, imported, stage_two
 from dpc.report.words import DASH, listed
 
 PRESET = "paper-base-to-new"
 SWEEPS = ("sweep", "sweep_new")  # of curves: no compared number is read at them
 NAMES = {**BACKBONES, **DATASETS}
+READ = ("weight", "weight_new", "inference")  # of a P' that was trained elsewhere
 ABSENT = object()
 
 # A place (a data set or a backbone) -> dotted key -> value
@@ -25,15 +27,15 @@ def departures(
     """``backbones.coop.epochs 1 (10)``, with the preset's value in brackets, for each difference.
 
     Exceptions and ``dpc.by_backbone`` count as what they come to: a difference that holds for some
-    data sets or backbones alone names them.
+    data sets or backbones alone names them. Of imported prompts what trains them does not count.
 
     Args:
         params: the run's parameters, as plain values.
         backbones: those that are compared; the blocks of others have no say.
         datasets: those that are compared.
     """
-    taught = "promptkd" in backbones
-    ours, theirs = _common(params, taught), _common(_preset(), taught)
+    taught, given = "promptkd" in backbones, params.get("imported") or {}
+    ours, theirs = _common(params, taught, given), _common(_preset(), taught, given)
     pairs = [
         (
             {name: _blocks(ours, backbones, name) for name in datasets},
@@ -56,9 +58,11 @@ def _preset() -> Mapping[str, Any]:
     return preset(PRESET)
 
 
-def _common(params: Mapping[str, Any], taught: bool) -> dict[str, Any]:
-    """The sections that count; a teacher only where something learned from it."""
-    found = {key: params.get(key) or {} for key in ("backbones", "dpc", "exceptions", "optimizer")}
+def _common(params: Mapping[str, Any], taught: bool, given: Mapping[str, Any]) -> dict[str, Any]:
+    """The sections that count, a teacher only where something learned from it; ``given`` are the
+    imported prompts of our run, on either side."""
+    found: dict[str, Any] = {"imported": given}
+    found |= {key: params.get(key) or {} for key in ("backbones", "dpc", "exceptions", "optimizer")}
     data, clip = params.get("data") or {}, params.get("clip") or {}
     found["data"] = {"views": data.get("views", ABSENT)}
     found["clip"] = {"precision": clip.get("precision", ABSENT)}
@@ -83,15 +87,29 @@ def _blocks(params: Mapping[str, Any], backbones: Sequence[str], dataset: str) -
         sets, shots = exception.get("datasets"), exception.get("shots")
         if (not sets or dataset in sets) and (not shots or SHOTS in shots):
             blocks.setdefault(exception["backbone"], {}).update(exception["settings"])
-    found = {"backbones": {name: blocks.get(name) or {} for name in backbones}}
+    own = {name: _untrained(params, name, blocks.get(name) or {}) for name in backbones}
+    found: dict[str, Any] = {"backbones": own}
     if "teacher" in params:
         learner = blocks.get(str(params["teacher"].get("backbone"))) or {}
-        found["teacher"] = {"settings": learner | (params["teacher"].get("settings") or {})}
+        settings = learner | (params["teacher"].get("settings") or {})
+        found["teacher"] = {"settings": _untrained(params, TEACHER, settings)}
     return _flat(found)
+
+
+def _untrained(
+    params: Mapping[str, Any], learner: str, block: Mapping[str, Any]
+) -> Mapping[str, Any]:
+    """A block without the recipe that made no imported P; what else stands in it, stage two may
+    read."""
+    if not imported(params, learner, "tuned"):
+        return block
+    return {key: value for key, value in block.items() if key not in RECIPE}
 
 
 def _stage_two(params: Mapping[str, Any], backbone: str) -> dict[str, Any]:
     found = stage_two(params, backbone)
+    if imported(params, backbone, "parallel"):
+        found = {key: value for key, value in found.items() if key in READ}
     return _flat({key: value for key, value in found.items() if key not in SWEEPS}, "dpc.")
 
 

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from dpc.params.import_rules import TEACHER
 from dpc.report.curves import MAIN_LOSSES
 from dpc.report.notes import text_of
 from dpc.report.rows import Results, mean_of
@@ -12,6 +13,7 @@ from dpc.report.scores import Contender, Score
 from dpc.report.words import DASH, listed
 
 RECIPE = ("lr", "epochs", "batch")
+IMPORTED = "imported"
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,10 @@ def recipes(results: Results, params: Mapping[str, Any]) -> list[list[str]]:
             for score in results.runs(dataset, results.contender(backbone, "dpc"))
         ]
         stages = [_recipe(one), _recipe(two), _number(k)]
+        if imported(params, backbone, "tuned"):
+            stages[0] = IMPORTED
+        if imported(params, backbone, "parallel"):
+            stages[1:] = [IMPORTED, DASH]
         used = results.weights(results.contender(backbone, "dpc"))
         weights = [used or _number(two.get("weight")), _number(two.get("weight_new"))]
         lines.append([name, *stages, *weights, _kept(runs), _same(runs, "couplings")])
@@ -114,6 +120,11 @@ RECIPE_HEADINGS = (
 )
 
 
+def imported(params: Mapping[str, Any], learner: str, stage: str) -> bool:
+    """Whether P (``tuned``) or P' (``parallel``) of a backbone, or of the teacher, was imported."""
+    return bool(((params.get("imported") or {}).get(learner) or {}).get(stage))
+
+
 def stage_two(params: Mapping[str, Any], backbone: str) -> dict[str, Any]:
     """``dpc`` as it stands for one backbone."""
     common = dict(params.get("dpc") or {})
@@ -130,11 +141,11 @@ def teacher(results: Results, params: Mapping[str, Any]) -> str:
     tuned = str(block.get("backbone", DASH))
     recipe = (params.get("backbones") or {}).get(tuned) or {}
     names = [results.names[each] for each in results.backbones if each in results.transductive]
+    made = f"lr, epochs, batch {_recipe({**recipe, **(block.get('settings') or {})})}"
     return (
         f"Teacher of {', '.join(names)}: {results.names.get(tuned, tuned)} on CLIP "
         f"{block.get('model', DASH)} ({block.get('pretrained', DASH)}), seed "
-        f"{block.get('seed', DASH)}, lr, epochs, batch "
-        f"{_recipe({**recipe, **(block.get('settings') or {})})}."
+        f"{block.get('seed', DASH)}, {IMPORTED if imported(params, TEACHER, 'tuned') else made}."
     )
 
 
