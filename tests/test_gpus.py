@@ -89,6 +89,24 @@ def test_cells_beside_each_other_take_a_gpu_each(tmp_path):
     assert not gpus._held
 
 
+def test_a_gpu_that_nobody_uses_comes_first(locks):
+    def claimed():
+        """(GPU, open lock); this process may claim again, as if it were another one."""
+        index = gpus.claim(TWO, 2, "a job")
+        (file,) = gpus._held
+        gpus._held.clear()
+        return index, file
+
+    (first, one), (second, other), (third, last) = claimed(), claimed(), claimed()
+    assert (first, second, third) == (0, 1, 0)
+    os.close(one)
+    os.close(other)
+    fourth, next_one = claimed()
+    os.close(last)
+    os.close(next_one)
+    assert fourth == 1  # though a place is free on the first
+
+
 def hold(ready, children):
     """Claim, start ``children`` processes, write their ids and wait to be killed."""
     gpus.claim(["0a"], 1, "dpc tune")
@@ -221,9 +239,10 @@ def test_a_child_asks_the_driver_once(asked, monkeypatch):
 
 def test_as_many_cells_beside_each_other_as_gpus_hold(asked):
     params = checked(preset("smoke", ["run.gpu_share=3"]), "smoke")
-    assert [_beside_each_other(jobs, params) for jobs in (None, 1, 6)] == [6, 1, 6]
+    assert [_beside_each_other("tune", jobs, params) for jobs in (None, 1, 6)] == [6, 1, 6]
+    assert [_beside_each_other("prepare", jobs, params) for jobs in (1, 7)] == [1, 7]
     with pytest.raises(DpcError, match=r"--jobs 7: 2 GPUs with run.gpu_share=3 hold at most 6"):
-        _beside_each_other(7, params)
+        _beside_each_other("tune", 7, params)
 
 
 def test_a_gpu_is_taken_when_a_clip_is_loaded_on_it_and_not_before(asked, monkeypatch):

@@ -10,8 +10,9 @@ import fcntl
 import os
 import tempfile
 import time
-from collections.abc import Sequence
-from contextlib import suppress
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from dpc.errors import DpcError
@@ -26,7 +27,7 @@ _held: dict[int, int] = {}  # open file -> index of its GPU; one at most
 def claim(gpus: Sequence[str], share: int, title: str) -> int:
     """Index in ``gpus`` of one that this process may compute on until it ends; waits for it.
 
-    GPUs that nobody uses come first. A second call gives what the first one gave.
+    The GPU that the fewest use comes first. A second call gives what the first one gave.
 
     Args:
         gpus: their names, see :func:`dpc.devices.visible_gpus`; at least one.
@@ -40,12 +41,13 @@ def claim(gpus: Sequence[str], share: int, title: str) -> int:
         return next(iter(_held.values()))
     folder, told = _folder(), False
     places = [
-        (index, folder / f"{gpu}.{n}") for n in range(share) for index, gpu in enumerate(gpus)
+        (index, folder / f"{gpu}.{n}") for index, gpu in enumerate(gpus) for n in range(share)
     ]
     while True:
-        for index, path in places:
-            if _take(path, title, index):
-                return index
+        with _alone(folder):
+            index = _take(places, title)
+        if index is not None:
+            return index
         if not told:
             LOG.info("waiting for a GPU: %s", "; ".join(_holder(path) for _, path in places))
             told = True
@@ -65,29 +67,50 @@ def _folder() -> Path:
     return folder
 
 
-def _take(path: Path, title: str, index: int) -> bool:
-    """Lock a file and write the holder into it; False if somebody else has it."""
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """While nobody else chooses: who looks which places are free has them for that moment."""
     try:
-        file = _opened(path)
-        taken = _locked(file)
+        file = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        fcntl.flock(file, fcntl.LOCK_EX)
     except OSError as problem:
-        raise _unusable(path, problem) from None
-    if not taken:
+        raise _unusable(folder, problem) from None
+    try:
+        yield
+    finally:
         os.close(file)
-        return False
+
+
+def _take(places: Sequence[tuple[int, Path]], title: str) -> int | None:
+    """Lock a place on the GPU that has the most free, and write the holder into it; None if all
+    are taken."""
+    free = [(index, file) for index, path in places if (file := _locked(path)) is not None]
+    rooms = Counter(index for index, _ in free)
+    free.sort(key=lambda one: -rooms[one[0]])
+    for _, file in free[1:]:
+        os.close(file)
+    if not free:
+        return None
+    index, file = free[0]
     _held[file] = index
     with suppress(OSError):  # on a full disk the holder has no name
         os.ftruncate(file, 0)
         os.pwrite(file, f"{title} (process {os.getpid()})\n".encode(), 0)
-    return True
+    return index
 
 
-def _locked(file: int) -> bool:
+def _locked(path: Path) -> int | None:
+    """The file, open and locked; None if somebody else has it."""
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return os.fstat(file).st_nlink > 0  # else it was deleted, and the next one locks another
+        file = _opened(path)
+        with suppress(BlockingIOError):
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if os.fstat(file).st_nlink > 0:  # else it was deleted, and the next one locks another
+                return file
+    except OSError as problem:
+        raise _unusable(path, problem) from None
+    os.close(file)
+    return None
 
 
 def _opened(path: Path) -> int:
