@@ -5,6 +5,7 @@ import multiprocessing
 import os
 import signal
 import time
+import traceback
 import zipfile
 from pathlib import Path
 
@@ -23,7 +24,9 @@ from dpc.stages import decoding
 from dpc.stages.features import Encoder
 from dpc.stages.frozen import clip_for
 from dpc.stages.layout import Layout
+from dpc.stages.memory import run_within
 from dpc.stages.pictures import Pictures
+from dpc.stages.runner import Job
 
 CPU = torch.device("cpu")
 
@@ -98,23 +101,69 @@ def test_an_image_that_changed_is_one_line(root, capfd, number):
     assert "\n" not in str(refused.value) and "Traceback" not in capfd.readouterr().err
 
 
-def test_a_process_that_was_killed_is_one_line():
+def test_an_archive_that_is_gone_when_a_process_opens_it_is_one_line(root):
+    params, layout = with_workers(load(), 2), Layout()
+    archive, away = layout.images("icons-tabler"), Path("away.zip")
+    clip = clip_for(params)
+    with Pictures(params, layout, "icons-tabler", clip) as pictures:
+        items = Manifest.from_json(artifacts.read(layout.manifest("shapes")).results).splits["test"]
+        archive.rename(away)
+        try:
+            with pytest.raises(DpcError, match=r"^\S*images\.zip is missing .* again$"):
+                list(pictures.plain_batches(items))
+        finally:
+            away.rename(archive)
+
+
+def features_by(render, consume=lambda batch: None):
+    """A stage that decodes in two processes."""
+
+    def make(*_):
+        for batch in decoding.batches(render, 9, 2):
+            consume(batch)
+        return {}
+
+    return Job("features", {"dataset": "shapes"}, {"params": {}, "code": ""}, {}, {}, make)
+
+
+STOPPED = "^features shapes: a process that decodes images was stopped .* run.workers: 0[^\n]*$"
+
+
+def test_a_process_that_was_killed_is_one_line(root):
     def render(number):
         if number == 5:
             os.kill(os.getpid(), signal.SIGKILL)
         return np.zeros(1)
 
-    with pytest.raises(DpcError, match=r"a process that decodes images was stopped .* run.workers"):
-        list(decoding.batches(render, 9, 2))
+    with pytest.raises(DpcError, match=STOPPED):
+        run_within(load(), features_by(render))
 
 
-def test_what_else_goes_wrong_keeps_its_type():
+def test_a_process_that_is_killed_while_this_one_computes_is_one_line(root):
+    """The signal handler of torch raises in the midst of it."""
+
+    def consume(batch):
+        for process in multiprocessing.active_children():
+            process.kill()
+        end = time.monotonic() + 20
+        while time.monotonic() < end:
+            torch.ones(100).sum()
+        raise AssertionError("nothing was raised here")
+
+    with pytest.raises(DpcError, match=STOPPED):
+        run_within(load(), features_by(lambda number: np.zeros(1), consume))
+
+
+@pytest.mark.parametrize("kind", [ValueError, RuntimeError])
+def test_what_else_goes_wrong_keeps_its_type(root, kind):
     def broken(number):
-        raise ValueError(f"{number} is wrong")
+        raise kind(f"{number} is wrong")
 
-    for processes in (0, 2):
-        with pytest.raises(ValueError, match="is wrong"):
-            list(decoding.batches(broken, 9, processes))
+    with pytest.raises(kind, match="0 is wrong"):
+        list(decoding.batches(broken, 9))
+    with pytest.raises(kind, match="is wrong") as raised:
+        run_within(load(), features_by(broken))
+    traceback.clear_frames(raised.tb)  # else its processes live until memory is swept
 
 
 def test_who_takes_no_more_leaves_no_process():
@@ -136,5 +185,7 @@ def test_how_many_processes(monkeypatch):
     assert (decoding.workers(params, CPU), decoding.workers(params, cuda)) == (0, 8)
     monkeypatch.setattr(decoding, "visible_gpus", lambda: ("0a", "1b", "2c"))
     assert decoding.workers(params, cuda) == 4
+    shared = checked(preset("smoke", ["run.gpu_share=2"]), "smoke")
+    assert decoding.workers(shared, cuda) == 2
     assert decoding.workers(with_workers(params, 3), CPU) == 3
     assert decoding.workers(with_workers(params, 0), cuda) == 0

@@ -120,6 +120,13 @@ def test_where_no_batch_is_chosen(tree, capsys, monkeypatch):
     line = said(capsys, "features", "--only-test")
     expected = "features shapes: memory ran out; take clip.precision=bf16, a smaller clip.model"
     assert line == expected
+    teacher = runner.Job("teacher", {}, {}, {}, {}, lambda *_: {})
+    ways = "clip.precision=bf16, a smaller batch in teacher.settings, a smaller teacher.model"
+    assert memory._advice(load(), teacher) == f"take {ways}"
+    taught = dataclasses.replace(teacher, stage="teacher_features")
+    ways = "clip.precision=bf16, a smaller teacher.model"
+    assert memory._advice(load(), taught) == f"take {ways}"
+    assert "clip" not in memory._advice(load(), job_of("prepare", load()))
     job = dataclasses.replace(job_of("tune", load()), device="cuda")
     shared = dataclasses.replace(load(), run=dataclasses.replace(load().run, gpu_share=2))
     monkeypatch.setattr(memory, "_of_training", cpu_is_full)

@@ -1,6 +1,7 @@
 """Batches of pixels, decoded by processes beside the one that computes: same bytes, same order."""
 
 import math
+import os
 from collections.abc import Callable, Iterator
 
 import numpy as np
@@ -23,7 +24,8 @@ def workers(params: Params, device: torch.device) -> int:
         return params.run.workers
     if device.type == "cpu":
         return 0
-    return max(1, min(MOST, processors() // max(1, len(visible_gpus()))))
+    computing = max(1, len(visible_gpus())) * params.run.gpu_share
+    return max(1, min(MOST, processors() // computing))
 
 
 def batches(
@@ -38,14 +40,16 @@ def batches(
     Args:
         render: (3, S, S) float32 of an image by its number; a pure function.
         processes: that render; each is a fork and makes whole batches. 0: none is started.
-        reopen: called in each of them first: an open archive has one place to read at, which a
-            fork shares.
+        reopen: called in each of them before it renders: an open archive has one place to read
+            at, which a fork shares.
         pin: whether a batch lies where a GPU can fetch it by itself.
 
     Raises:
-        DpcError: what ``render`` refuses, or a process that was stopped.
+        DpcError: what ``render`` or ``reopen`` refuses.
+        RuntimeError: a process was stopped, see :func:`dpc.stages.memory.run_within`; it is
+            raised wherever this process is then, not only in here.
     """
-    parts = _Parts(render, total)
+    parts = _Parts(render, total, reopen)
     processes = min(processes, len(parts))
     loader = DataLoader(
         parts,
@@ -53,30 +57,22 @@ def batches(
         num_workers=processes,
         pin_memory=pin,
         generator=torch.Generator(),  # without one it would draw from the global generator
-        worker_init_fn=lambda _: reopen(),
         multiprocessing_context="fork" if processes else None,
         prefetch_factor=1 if processes else None,  # a batch of large images is 150 MB
     )
-    try:
-        for batch in loader:
-            if isinstance(batch, str):
-                raise DpcError(batch)
-            yield batch
-    except RuntimeError as problem:
-        if "DataLoader worker" not in str(problem):
-            raise
-        raise DpcError(
-            "a process that decodes images was stopped (most likely memory or /dev/shm is full); "
-            "write run.workers: 0, or a smaller number"
-        ) from None
+    for batch in loader:
+        if isinstance(batch, str):
+            raise DpcError(batch)
+        yield batch
 
 
 class _Parts(torch.utils.data.Dataset):
     """The batches by number; in place of one that cannot be made, the line that says why, since
     an error that crosses processes loses its type."""
 
-    def __init__(self, render: Callable[[int], np.ndarray], total: int):
-        self._render, self._total = render, total
+    def __init__(self, render: Callable[[int], np.ndarray], total: int, reopen: Callable[[], None]):
+        self._render, self._total, self._reopen = render, total, reopen
+        self._open_in = os.getpid()
 
     def __len__(self) -> int:
         return math.ceil(self._total / BATCH)
@@ -84,6 +80,9 @@ class _Parts(torch.utils.data.Dataset):
     def __getitem__(self, index: int) -> Tensor | str:
         first = index * BATCH
         try:
+            if self._open_in != os.getpid():
+                self._reopen()
+                self._open_in = os.getpid()
             made = [self._render(n) for n in range(first, min(first + BATCH, self._total))]
         except DpcError as problem:
             return str(problem)

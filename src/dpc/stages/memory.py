@@ -1,4 +1,5 @@
-"""Memory that runs out: one line that names the cell and what takes less."""
+"""Memory that runs out, here or in a process that decodes: one line that names the cell and what
+takes less."""
 
 import gc
 from typing import TYPE_CHECKING
@@ -17,18 +18,27 @@ SAID = (
     "CUDA error: out of memory",
     "CUBLAS_STATUS_ALLOC_FAILED",
 )
+# Of a process that ended; what was raised inside of one begins with another line.
+STOPPED = "DataLoader worker (pid"
 
 
 def run_within(params: Params, job: Job) -> None:
     """:func:`dpc.stages.runner.run`, in the memory that there is.
 
     Raises:
-        DpcError: memory ran out; or as :func:`dpc.stages.runner.run`.
+        DpcError: memory ran out, or a process that decodes images was stopped; or as
+            :func:`dpc.stages.runner.run`.
     """
     try:
         run(job)
         return
     except (MemoryError, RuntimeError) as problem:
+        # torch raises it in a signal handler: wherever this process is when the other one ends
+        if STOPPED in str(problem):
+            raise DpcError(
+                f"{job.title}: a process that decodes images was stopped (most likely memory or "
+                "/dev/shm is full); write run.workers: 0, or a smaller number"
+            ) from None
         if not _is_shortage(problem):
             raise
     # The error is gone here, and with it the tensors of the step that failed.
@@ -41,6 +51,8 @@ def _is_shortage(problem: MemoryError | RuntimeError) -> bool:
 
 
 def _advice(params: Params, job: Job) -> str:
+    if job.stage == "prepare":  # no CLIP is loaded
+        return "take --jobs 1, or a machine with more"
     if job.stage in TRAININGS:
         try:
             found = _of_training(params, job)
@@ -51,7 +63,8 @@ def _advice(params: Params, job: Job) -> str:
     else:
         ways = ["clip.precision=bf16"] if params.clip.precision == "fp32" else []
         ways += ["a smaller batch in teacher.settings"] if job.stage == "teacher" else []
-        found = f"take {', '.join([*ways, 'a smaller clip.model'])}"
+        which = "teacher" if job.stage in ("teacher", "teacher_features") else "clip"
+        found = f"take {', '.join([*ways, f'a smaller {which}.model'])}"
     shared = job.device == "cuda" and params.run.gpu_share > 1
     return f"{found}, or run.gpu_share=1" if shared else found
 
