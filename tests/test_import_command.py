@@ -181,6 +181,22 @@ def test_a_mix_is_taken_apart_on_the_way_in(tree, monkeypatch):
     assert (found.results["weight"], found.results["layout"]) == (0.5, "coop")
 
 
+def test_a_mix_of_a_backbone_from_outside_is_of_its_own_prompts(tree, monkeypatch):
+    """Its file looks like CoOp's; whose both files are was said."""
+    lines = ("backbones.coop import CoOp", "exchange.layouts import LAYOUTS")
+    text = "".join(f"from dpc.{line}\n" for line in lines)
+    Path("own_mix.py").write_text(
+        f"{text}ELSEWHERE = LAYOUTS['coop']\nclass Mine(CoOp):\n    pass\n"
+    )
+    write_params("+backbones.mine.class=own_mix:Mine")
+    mixed = {"ctx": torch.lerp(prompt(10), prompt(3), 0.5)}
+    path = dassl_files.save(tree / "S", mixed, monkeypatch)
+    asked = ["--stage", "parallel", "--stored", "mixed", "--tuned", "out", "--weight", "0.5"]
+    assert main(["import", "-q", str(path), *CELL, *asked, "--backbone", "mine"]) == 0
+    found = artifacts.read(Path("imported/mine/shapes-shots4-seed1-parallel.safetensors"))
+    torch.testing.assert_close(torch.from_numpy(found.tensors["context"]), prompt(3))
+
+
 def test_the_command_says_the_epoch_and_the_line_for_the_parameters(tree, capsys):
     """Its line, put into params.yaml, is what the tree was built with; its bytes are the same."""
     path = Path("imported/coop/shapes-shots4-seed1.safetensors")

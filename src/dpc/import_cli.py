@@ -89,7 +89,10 @@ def _run(options: argparse.Namespace) -> None:
             f"backbones.{found.backbone}; `dpc params` prints one to copy"
         )
     print(f"{found.checkpoint.path}: {found.backbone}, {_said(found.checkpoint.epoch)}")
-    mixed_with = read_foreign(options.tuned, known) if options.tuned is not None else None
+    mixed_with = None
+    if options.tuned is not None:
+        owner = params.teacher.backbone if found.names.from_teacher else found.backbone
+        mixed_with = read_foreign(options.tuned, known, owner)
     made = artifact_of(
         found, cell_of(options.stage, options.dataset, name, draw), mixed_with, options.weight
     )
