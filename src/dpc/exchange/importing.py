@@ -17,6 +17,7 @@ from dpc.exchange.sentences import Marks, marks_of
 
 EPOCH = re.compile(r"model\.pth\.tar-(\d+)")
 BEST = "model-best.pth.tar"
+COUNTER = "num_batches_tracked"  # of a batch norm: the one whole number among learned tensors
 
 
 @dataclass(frozen=True)
@@ -86,12 +87,8 @@ def read_foreign(path: Path, known: Mapping[str, Names], backbone: str | None = 
         }
         for ours, official in sorted(learned.items())
     }
-    for ours in names.contexts:
-        if ours in learned and state[learned[ours]].ndim == 3:
-            raise DpcError(
-                f"{place}: {learned[ours]} is {_shape(state[learned[ours]])}, a context of its own "
-                "for each class; one that all classes share (tokens, width) is expected"
-            )
+    for ours, official in learned.items():
+        _check_kind(state[official], ours, f"{place}: {official}", ours in names.contexts)
     tensors = {ours: _plain(state[official]) for ours, official in sorted(learned.items())}
     for ours, value in tensors.items():
         if not torch.isfinite(value).all():
@@ -99,6 +96,22 @@ def read_foreign(path: Path, known: Mapping[str, Names], backbone: str | None = 
     contexts = [] if names.from_teacher else [tensors[c] for c in names.contexts if c in tensors]
     sentences = marks_of(state, contexts[0].shape[1]) if contexts else None
     return Foreign(checkpoint, name, names, tensors, stored, sentences)
+
+
+def _check_kind(value: Tensor, ours: str, where: str, context: bool) -> None:
+    """Refuse what no prompt learner learns; ``context``: it goes into the text tower's input."""
+    if context and value.ndim == 3:
+        raise DpcError(
+            f"{where} is {_shape(value)}, a context of its own for each class; one that all "
+            "classes share (tokens, width) is expected"
+        )
+    if context and value.ndim != 2:
+        raise DpcError(f"{where} is {_shape(value)}; a context (tokens, width) is expected")
+    counts = ours.endswith(COUNTER)
+    if value.ndim == 0 and not counts:
+        raise DpcError(f"{where} is a single number; a tensor of prompts is expected")
+    if value.is_complex() or not (value.is_floating_point() or counts):
+        raise DpcError(f"{where} is of {value.dtype}; floating-point numbers are expected")
 
 
 def _plain(value: Tensor) -> Tensor:
@@ -190,12 +203,15 @@ def fit(
         key: where the block stands: ``backbones.coop``.
 
     Raises:
-        DpcError: the first tensor that is missing, too many or of another shape, and the
-            parameters to set.
+        DpcError: the first tensor that is missing, too many or of another shape, with the
+            parameters to set; or one of whole numbers where fractions are expected, or the
+            reverse.
     """
     for name in sorted({*found, *expected}):
         have, want = found.get(name), expected.get(name)
         if have is not None and want is not None and have.shape == want.shape:
+            if have.is_floating_point() != want.is_floating_point():
+                raise DpcError(f"{place}: {name} is of {have.dtype}, {want.dtype} is expected")
             continue
         width_alone = have is not None and want is not None and have.shape[:1] == want.shape[:1]
         said = [

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from dpc.backbones import BACKBONES, resolve
 from dpc.errors import DpcError
+from dpc.exchange.checkpoint import some
 
 Renamed = str | Callable[[re.Match[str]], str]
 # What a checkpoint holds beside prompts: the frozen CLIP, and embeddings of class names.
@@ -218,16 +219,12 @@ def layout_of(
     learned.sort(key=lambda name: any(name not in each.unknown for each in found.values()))
     if fitting:
         raise DpcError(
-            f"{place} holds {_some(learned)}: prompts of {' or '.join(fitting)}; "
+            f"{place} holds {some(learned)}: prompts of {' or '.join(fitting)}; "
             "say which with --backbone"
         )
+    held = some(learned) or "no prompts"
     expected = "; ".join(f"{name}: {_patterns(names)}" for name, names in asked.items())
-    raise DpcError(f"{place} holds {_some(learned)}; expected is {expected}")
-
-
-def _some(names: list[str]) -> str:
-    shown = ", ".join(names[:6]) or "no prompts"
-    return f"{shown} and {len(names) - 6} more" if len(names) > 6 else shown
+    raise DpcError(f"{place} holds {held}; expected is {expected}")
 
 
 def _patterns(names: Names) -> str:
