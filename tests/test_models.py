@@ -118,6 +118,7 @@ def check_plain(clip: Clip, images) -> torch.Tensor:
         for one in (clip, slow):
             same(one.encode_text(tokens), expected)
             same(one.encode_text(tokens, [torch.zeros(0, one.text_width)]), expected)
+        same(clip.encode_image(images), frozen)
     return frozen
 
 

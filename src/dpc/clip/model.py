@@ -162,8 +162,8 @@ class Clip:
     def encode_image(self, images: Tensor, prompts: Sequence[Tensor] = ()) -> Tensor:
         """Image features (B, d), not normalised.
 
-        With ``shortcuts`` prompted blocks take one large projection, and the last block computes
-        the class token alone, since nothing else of it is read.
+        With ``shortcuts`` blocks of a ViT take one large projection, and the last one computes the
+        class token alone, since nothing else of it is read.
 
         Args:
             images: (B, 3, H, W), prepared with this CLIP's mean and std.

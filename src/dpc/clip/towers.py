@@ -153,7 +153,8 @@ class TextTower:
 
 
 class ImageTower:
-    """The image tower: open_clip's own forward pass, until prompts come in."""
+    """The image tower: walked block by block where prompts can go in and shortcuts are taken,
+    with prompts or without; else open_clip's own forward pass, which takes none."""
 
     def __init__(self, model: nn.Module):
         self.model: Any = model
@@ -172,14 +173,15 @@ class ImageTower:
 
         A prompt may also be (B, n, d_v): one for each image.
         """
-        if not prompts:
+        if not prompts and not (cut and self._takes_prompts):
             return self.model.encode_image(images)
         vit = self._vit()
         _check(prompts, self.width, len(self.blocks), room=None, where="image")
         x = vit.conv1(images).flatten(2).transpose(1, 2)  # (B, patches, d_v)
         x = torch.cat([vit.class_embedding.expand(x.shape[0], 1, -1).to(x.dtype), x], dim=1)
         x = x + vit.positional_embedding
-        x = torch.cat([x, prompts[0].expand(x.shape[0], -1, -1)], dim=1)
+        if prompts:
+            x = torch.cat([x, prompts[0].expand(x.shape[0], -1, -1)], dim=1)
         x = vit.ln_pre(x)
         for layer, block in enumerate(self.blocks):
             if 0 < layer < len(prompts):
@@ -193,18 +195,19 @@ class ImageTower:
         x = vit.ln_post(x[:, 0])
         return x if vit.proj is None else x @ vit.proj
 
-    def _vit(self) -> VisionTransformer:
+    @property
+    def _takes_prompts(self) -> bool:
         visual = self.visual
-        if (
-            not isinstance(visual, VisionTransformer)
-            or visual.pool_type != "tok"
-            or visual.attn_pool is not None
-        ):
+        ends_in_its_token = isinstance(visual, VisionTransformer) and visual.pool_type == "tok"
+        return ends_in_its_token and visual.attn_pool is None
+
+    def _vit(self) -> VisionTransformer:
+        if not self._takes_prompts:
             raise DpcError(
-                f"the image tower {type(visual).__name__} is no open_clip ViT that ends in its "
-                "class token: image prompts need one (ViT-B-16), text prompts do not"
+                f"the image tower {type(self.visual).__name__} is no open_clip ViT that ends in "
+                "its class token: image prompts need one (ViT-B-16), text prompts do not"
             )
-        return visual
+        return self.visual
 
 
 def is_causal(mask: Tensor | None) -> bool:
