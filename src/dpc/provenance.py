@@ -8,6 +8,7 @@ its module is given as one more root and its file counts for its own cells alone
 
 import ast
 from collections.abc import Iterable
+from contextlib import suppress
 from functools import cache
 from importlib import metadata
 from pathlib import Path
@@ -52,7 +53,8 @@ PLUMBING = (
     "dpc.stages.slices",
     "dpc.store",
 )
-LIBRARIES = ("torch", "open_clip_torch", "numpy", "pillow")
+LIBRARIES = ("torch", "open_clip_torch", "timm", "numpy", "pillow")
+WORDS = ("transformers", "tokenizers")  # read words for some CLIPs, where they are installed
 
 
 def code_version(*roots: str) -> str:
@@ -94,7 +96,11 @@ def _data_beside(module: Path) -> list[Path]:
 
 def library_versions() -> dict[str, str]:
     """Versions of the libraries that a number may depend on, by package name."""
-    return {name: metadata.version(name) for name in LIBRARIES}
+    found = {name: metadata.version(name) for name in LIBRARIES}
+    for name in WORDS:
+        with suppress(metadata.PackageNotFoundError):
+            found[name] = metadata.version(name)
+    return found
 
 
 @cache
