@@ -121,6 +121,40 @@ def test_the_teachers_clip_is_looked_at_where_there_are_students():
     assert line.startswith("teacher.model is 'RN05'")
 
 
+@pytest.mark.parametrize(
+    ("where", "reached"),
+    [
+        ({}, True),
+        ({"shots": [4]}, True),
+        ({"shots": [1, 2]}, False),
+        ({"datasets": ["icons-remix"]}, False),
+        ({"settings": {"image_depth": 1}}, False),
+    ],
+)
+def test_exceptions_count_where_they_reach_the_teacher(where, reached):
+    """One whose key teacher.settings has, or that is for other cells, does not."""
+    values = smoke(["promptkd"])
+    values["run"] |= {"datasets": ["icons-tabler"], "shots": [4]}
+    values["teacher"]["settings"] = {"text_depth": 1}
+    settings = {"text_depth": 90, "image_depth": 90}
+    exception = {"backbone": "promptsrc", "settings": settings} | where
+    values["exceptions"] = {"deep": exception}
+    if not reached:
+        assert checked(values).at("icons-tabler", 4).teacher_block()["image_depth"] < 90
+        return
+    assert checked_depth(values) == 90
+    (line,) = problems(values)
+    words = "is 90 and the image tower of teacher.model"
+    assert line.startswith(f"exceptions.deep.settings.image_depth {words}")
+
+
+def checked_depth(values) -> int:
+    """The depth that the teacher is built with, if nobody looks."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("dpc.params.contradictions.teacher_problems", lambda params: [])
+        return checked(values).at("icons-tabler", 4).teacher_block()["image_depth"]
+
+
 @pytest.mark.skipif(find_spec("transformers") is not None, reason="transformers is installed")
 def test_a_tokenizer_of_hugging_face_needs_its_package():
     (line,) = problems(smoke(["coop"], "ViT-B-16-SigLIP", "webli"))

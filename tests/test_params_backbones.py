@@ -160,6 +160,64 @@ def test_a_block_that_cannot_be_used_is_one_line(smoke, name, block, words):
     assert "\n" not in found
 
 
+DEEP = """
+class Deep(Backbone):
+    prompted = ("text", "image")
+
+    @dataclass(frozen=True)
+    class Params:
+        depth: int = param(2, "Prompted layers.", layers=("text",))
+        lr: float = 0.5
+        epochs: int = 3
+        batch: int = 2
+"""
+NUMBER = "Params.depth is a number of layers: its type is int, without None"
+WRONG = [
+    ("depth: int", "depth: int | None", NUMBER),
+    ("depth: int", "depth: float", NUMBER),
+    ("depth: int", "depth: list[int]", NUMBER),
+    ('("text",)', '("txet",)', "Params.depth: layers is ('txet',); a tuple is expected, of text"),
+    ('("text",)', '"text"', "Params.depth: layers is 'text'; a tuple is expected, of text and i"),
+    ('("text", "image")', "None", "prompted is None; a tuple is expected, of text and image"),
+    ('("text", "image")', '("text", "sound")', "prompted is ('text', 'sound'); a tuple is exp"),
+    ('("text", "image")', '"text"', "prompted is 'text'; a tuple is expected, of text and image"),
+]
+
+
+def test_towers_that_a_class_cannot_mean_are_one_line(smoke):
+    classes = [
+        DEEP.replace("Deep", f"Deep{number}").replace(before, after)
+        for number, (before, after, _) in enumerate(WRONG)
+    ]
+    imports = LEARNER.partition("@dataclass")[0] + "from dpc.params.fields import param\n"
+    Path("learner_f.py").write_text(imports + DEEP + "".join(classes))
+    smoke["run"] |= {"backbones": ["mine"], "budget": []}
+    smoke["backbones"]["mine"] = {"class": "learner_f:Deep"}
+    assert traits(checked(smoke), "mine")["prompted"] == {"text": "depth", "image": ""}
+    for number, (*_, words) in enumerate(WRONG):
+        smoke["backbones"]["mine"] = {"class": f"learner_f:Deep{number}"}
+        assert f"leads nowhere: learner_f:Deep{number}.{words}" in line(smoke)
+
+
+def test_prompts_from_elsewhere_need_the_names_of_checkpoints(smoke):
+    """Known before prepare and features have run, for a learner from outside and for a teacher."""
+    smoke["backbones"]["mine"] = {"class": "learner_g:Untaught", "temperature": 0.1}
+    smoke["run"] |= {"backbones": ["coop"], "budget": []}
+    smoke["teacher"] |= {"backbone": "mine", "settings": {}}
+    smoke["imported"] = {
+        name: {"tuned": "{dataset}-{shots}-{seed}"} for name in ("coop", "mine", "teacher")
+    }
+    Path("learner_g.py").write_text(LEARNER)
+    assert [found.partition(": ")[0] for found in lines(smoke)] == [
+        "imported.mine",
+        "imported.teacher",
+    ]
+    assert "the module of learner_g:Untaught says no ELSEWHERE" in lines(smoke)[0]
+    Path("learner_h.py").write_text(LEARNER + "ELSEWHERE = None\n")
+    smoke["backbones"]["mine"]["class"] = "learner_h:Untaught"
+    assert traits(checked(smoke), "mine")["elsewhere"]
+
+
 def test_a_transductive_learner_without_a_teacher_is_refused(smoke):
     Path("learner_e.py").write_text(LEARNER)
     smoke["backbones"]["mine"] = {"class": "learner_e:Untaught", "temperature": 0.1}
@@ -181,6 +239,7 @@ def test_a_learner_beside_the_file_is_found_and_its_traits_cost_no_torch(smoke):
         "needs_teacher": True,
         "kept_losses": [],
         "prompted": {"text": ""},
+        "elsewhere": False,
     }
     assert traits(params, "mine") == expected
     assert backbone_module(params, "mine") == "learner_c"

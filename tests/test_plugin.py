@@ -167,6 +167,7 @@ def test_the_block_of_the_page_loads():
         "needs_teacher": False,
         "kept_losses": ["knowledge"],
         "prompted": {"text": ""},
+        "elsewhere": False,
     }
     assert backbone_module(params, "kgcoop") == "kgcoop"
     text = render(values, description_for(values))

@@ -8,6 +8,7 @@ import dataclasses
 import difflib
 import json
 import re
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -92,8 +93,9 @@ def traits(params: Params, name: str) -> Mapping[str, Any]:
     """What a backbone says of itself, without importing it where that is remembered.
 
     Returns:
-        "label" (its name in tables), "transductive", "needs_teacher", "kept_losses" and
-        "prompted" (its towers, each with the parameter that is its depth, or "").
+        "label" (its name in tables), "transductive", "needs_teacher", "kept_losses", "prompted"
+        (its towers, each with the parameter that is its depth, or "") and "elsewhere" (whether its
+        module has an ``ELSEWHERE``, the names of its tensors in checkpoints of others).
     """
     found = _description(_path(params, name))["traits"]
     return {**found, "label": found["label"] or name}
@@ -202,8 +204,9 @@ def _described_anew(path: str) -> Description:
     missing = [name for name in RECIPE if name not in fields]
     if missing and path not in BACKBONES.values():
         raise DpcError(f"{path}.Params has no {missing[0]}: stage one reads {', '.join(RECIPE)}")
-    if not set(kind.prompted) <= set(TOWERS):
-        raise DpcError(f"{path}.prompted is {kind.prompted}: towers are {', '.join(TOWERS)}")
+    _check_towers(f"{path}.prompted", kind.prompted)
+    for name, inner in fields.items():
+        _check_depth(f"{path}.Params.{name}", inner)
     found["traits"] = {
         "label": kind.label,
         "transductive": kind.transductive,
@@ -213,8 +216,23 @@ def _described_anew(path: str) -> Description:
             tower: next((k for k, f in fields.items() if tower in f.get("layers", ())), "")
             for tower in kind.prompted
         },
+        "elsewhere": hasattr(sys.modules[kind.__module__], "ELSEWHERE"),
     }
     return found
+
+
+def _check_depth(place: str, inner: Description) -> None:
+    """A number of prompted layers is compared with those of a CLIP: it is always there."""
+    if "layers" not in inner:
+        return
+    _check_towers(f"{place}: layers", inner["layers"])
+    if (inner["kind"], inner["type"], inner["nullable"]) != ("leaf", "int", False):
+        raise DpcError(f"{place} is a number of layers: its type is int, without None")
+
+
+def _check_towers(place: str, towers: Any) -> None:
+    if not isinstance(towers, tuple) or any(tower not in TOWERS for tower in towers):
+        raise DpcError(f"{place} is {towers!r}; a tuple is expected, of {' and '.join(TOWERS)}")
 
 
 def _key(module: str, attribute: str) -> str | None:

@@ -37,10 +37,8 @@ def teacher_problems(params: Params) -> list[str]:
         for key in ("model", "pretrained"):
             found = found.replace(f"clip.{key}", f"teacher.{key}")
         return [found]
-    name, settings = params.teacher.backbone, params.teacher.settings
-    own = {key: value for key, value in params.backbones[name].items() if key not in settings}
-    blocks = iter([("teacher.settings", settings), (f"backbones.{name}", own)])
-    clip = f"teacher.model {params.teacher.model!r}"
+    name, clip = params.teacher.backbone, f"teacher.model {params.teacher.model!r}"
+    blocks = _teacher_blocks(params)
     return _misfits(params, name, f"teacher.backbone: {name!r}", blocks, found, clip)
 
 
@@ -67,6 +65,22 @@ def _blocks(params: Params, name: str) -> Blocks:
     for title, exception in params.exceptions.items():
         if exception.backbone == name:
             yield f"exceptions.{title}.settings", exception.settings
+
+
+def _teacher_blocks(params: Params) -> Blocks:
+    """``teacher.settings``, and what they leave of the block and of the exceptions that apply
+    where the teacher is tuned: on each dataset of the grid, with the first number of shots."""
+    name, settings, run = params.teacher.backbone, params.teacher.settings, params.run
+    yield "teacher.settings", settings
+    lent = {f"backbones.{name}": params.backbones[name]} | {
+        f"exceptions.{title}.settings": its.settings
+        for title, its in params.exceptions.items()
+        if its.backbone == name
+        and not (its.datasets and set(its.datasets).isdisjoint(run.datasets))
+        and not (its.shots and set(its.shots).isdisjoint(run.shots[:1]))
+    }
+    for place, block in lent.items():
+        yield place, {key: value for key, value in block.items() if key not in settings}
 
 
 def _misfits(

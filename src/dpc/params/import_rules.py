@@ -3,6 +3,8 @@
 import difflib
 import re
 
+from dpc.backbones import BACKBONES
+from dpc.params.backbones import traits
 from dpc.params.sections import Params
 
 PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
@@ -10,7 +12,8 @@ TEACHER = "teacher"  # stands in `imported` beside the backbones: whom students 
 
 
 def import_problems(params: Params) -> list[str]:
-    """One line for each entry that names no prompt learner, or no file for every cell."""
+    """One line for each entry that names no prompt learner, one whose checkpoints nobody can read,
+    or no file for every cell."""
     found = []
     known = [name for name in params.backbones if name != "zero_shot"]
     for name, entry in params.imported.items():
@@ -23,6 +26,7 @@ def import_problems(params: Params) -> list[str]:
                 f"imported.{name}: no such prompt learner under backbones{hint} "
                 f"(known: {', '.join([*known, TEACHER])})"
             )
+        found += _unreadable(params, name)
         if not entry.tuned:
             found.append(
                 f"imported.{name}.tuned is empty; the file of P is expected, which `dpc import` "
@@ -33,6 +37,19 @@ def import_problems(params: Params) -> list[str]:
             if place:
                 found += _place(params, f"imported.{name}.{stage}", place, name == TEACHER)
     return found
+
+
+def _unreadable(params: Params, name: str) -> list[str]:
+    """A learner from outside whose module does not say how its checkpoints name its tensors."""
+    learner = params.teacher.backbone if name == TEACHER else name
+    if learner in BACKBONES or learner not in params.backbones:
+        return []
+    if traits(params, learner)["elsewhere"]:
+        return []
+    return [
+        f"imported.{name}: the module of {params.backbones[learner]['class']} says no ELSEWHERE, "
+        "the names of its tensors in checkpoints; docs/exchange.md shows one"
+    ]
 
 
 def _place(params: Params, key: str, place: str, one_for_all: bool) -> list[str]:
