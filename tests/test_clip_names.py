@@ -256,7 +256,7 @@ def test_a_tag_of_images_with_borders_is_refused_before_the_download(monkeypatch
 def test_weights_without_a_tag_are_prepared_as_their_architecture_is(
     model, mean, interpolation, mode
 ):
-    usual = loading._usual_preprocess(model)
+    usual = loading.usual_preprocess(model)
     assert usual["mean"][0] == mean
     assert (usual["interpolation"], usual["resize_mode"]) == (interpolation, mode)
 

@@ -12,6 +12,7 @@ import pytest
 import timm
 import torch
 
+import dpc.clip.load as loading
 from dpc.backbones import BACKBONES, resolve
 from dpc.backbones.base import Teacher, make_task
 from dpc.clip.anatomy import anatomy, described
@@ -32,6 +33,20 @@ CUSTOM = "ViT-B-32 in its other class"
 def test_the_page_is_what_the_anatomy_says():
     fix = "run: python -m dpc.params.models > docs/models.md"
     assert PAGE.read_text(encoding="utf-8") == page(), fix
+
+
+def test_the_page_lists_the_tags_whose_local_files_are_prepared_otherwise():
+    rows = PAGE.read_text(encoding="utf-8").partition("## Local files that ask for another way")[2]
+    otherwise = []
+    for name, tag in open_clip.list_pretrained():
+        local = loading._configs(ClipSpec(name, "weights.safetensors"))[1]
+        asked = open_clip.get_pretrained_cfg(name, tag)
+        keys = ("mean", "std", "interpolation", "resize_mode")
+        if any(asked[key] != local[key] for key in keys):
+            otherwise.append(f"| {name} | {tag} |")
+    assert "| ViT-L-14 | laion2b_s32b_b82k |" in otherwise
+    assert sorted(line for line in otherwise if line in rows) == sorted(otherwise)
+    assert len(rows.strip().splitlines()) == 4 + len(otherwise)
 
 
 def cut(name: str) -> dict:

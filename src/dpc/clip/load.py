@@ -48,7 +48,8 @@ def load(spec: ClipSpec, shortcuts: bool = True) -> Clip:
     Images are prepared as open_clip's table says of a tag, and as the json beside it says of a
     local model "icons". Every other local file, and a model without trained weights, gets
     OpenAI's mean and std, bicubic, what nearly all CLIPs were trained with; an architecture that
-    has no such weights (SigLIP, CLIPA, MobileCLIP) gets what its own were trained with.
+    has no such weights (SigLIP, CLIPA, MobileCLIP) gets what its own were trained with;
+    docs/models.md lists the tags that ask for another way.
 
     Raises:
         DpcError: a name that is not known, a pair of model and weights that does not fit, a
@@ -130,13 +131,13 @@ def _configs(spec: ClipSpec) -> tuple[dict[str, Any], dict[str, Any]]:
     path = config_file(spec)
     if path is None:
         name = architecture(spec.model)
-        return open_clip.get_model_config(name), _usual_preprocess(name)
+        return open_clip.get_model_config(name), usual_preprocess(name)
     config, preprocess = read_config(path)
     _check_resize(preprocess, str(path))
     return config, preprocess
 
 
-def _usual_preprocess(name: str) -> dict[str, Any]:
+def usual_preprocess(name: str) -> dict[str, Any]:
     """OpenAI's, unless no published weights of the architecture were trained so."""
     tags = open_clip.list_pretrained_tags_by_model(name)
     known = [open_clip.get_pretrained_cfg(name, tag) for tag in tags]

@@ -47,7 +47,9 @@ its towers take prompts where the backbone puts them. A pair that cannot work is
   weights know no words: CLIP's own is folded into their vocabulary.
 - **Images** are prepared as the weights ask: mean, deviation, interpolation, and whether the
   shorter side is resized and the centre cut out, or both sides are resized (SigLIP, CLIPA). A local
-  file is prepared for as its architecture's own weights are.
+  file does not say: OpenAI's way is taken, or that of its architecture's own weights where none of
+  them were trained so. Weights that [ask for another](#local-files-that-ask-for-another-way) are
+  best named by their tag.
 
 This page is made by `python -m dpc.params.models > docs/models.md`; a test compares it.
 
@@ -72,6 +74,9 @@ def page() -> str:
     parts.append(_table(text, ("models", "text layers", "why", "tokens", "words")))
     parts.append(f"\n## No backbone: {len(none)} models\n\n")
     parts.append(_table(none, ("models", "why")))
+    parts.append("\n## Local files that ask for another way\n\n")
+    parts.append("As local files these would be prepared for otherwise than under their tag.\n\n")
+    parts.append("\n".join(_otherwise()) + "\n")
     return "".join(parts)
 
 
@@ -95,6 +100,24 @@ def _all() -> Iterator[tuple[str, Anatomy]]:
         yield name, anatomy(ClipSpec(name, EMBEDDED_WEIGHTS))
     for name in sorted(architectures()):
         yield name, anatomy(ClipSpec(name, "random:1"))
+
+
+def _otherwise() -> Iterator[str]:
+    """Rows of the tags whose images are prepared in another way than those of a local file."""
+    import open_clip
+
+    from dpc.clip.load import OPENAI_PREPROCESS, usual_preprocess
+
+    yield "| model | tag | the tag's way | a local file's |"
+    yield "|---|---|---|---|"
+    for name in sorted(architectures()):
+        usual = usual_preprocess(name)
+        for tag in open_clip.list_pretrained_tags_by_model(name):
+            asked = open_clip.get_pretrained_cfg(name, tag)
+            keys = [key for key in OPENAI_PREPROCESS if asked[key] != usual[key]]
+            if keys:
+                ways = (", ".join(f"{key} {way[key]}" for key in keys) for way in (asked, usual))
+                yield f"| {name} | {tag} | {' | '.join(ways)} |"
 
 
 def _tried() -> Iterator[str]:
