@@ -207,13 +207,13 @@ def test_prompts_from_elsewhere_need_the_names_of_checkpoints(smoke):
     smoke["imported"] = {
         name: {"tuned": "{dataset}-{shots}-{seed}"} for name in ("coop", "mine", "teacher")
     }
-    Path("learner_g.py").write_text(LEARNER)
+    Path("learner_g.py").write_text(LEARNER + "ELSEWHERE = None\n")
     assert [found.partition(": ")[0] for found in lines(smoke)] == [
         "imported.mine",
         "imported.teacher",
     ]
     assert "the module of learner_g:Untaught says no ELSEWHERE" in lines(smoke)[0]
-    Path("learner_h.py").write_text(LEARNER + "ELSEWHERE = None\n")
+    Path("learner_h.py").write_text(LEARNER + "ELSEWHERE = 'its names'\n")
     smoke["backbones"]["mine"]["class"] = "learner_h:Untaught"
     assert traits(checked(smoke), "mine")["elsewhere"]
 

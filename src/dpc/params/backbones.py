@@ -216,7 +216,7 @@ def _described_anew(path: str) -> Description:
             tower: next((k for k, f in fields.items() if tower in f.get("layers", ())), "")
             for tower in kind.prompted
         },
-        "elsewhere": hasattr(sys.modules[kind.__module__], "ELSEWHERE"),
+        "elsewhere": getattr(sys.modules[kind.__module__], "ELSEWHERE", None) is not None,
     }
     return found
 
