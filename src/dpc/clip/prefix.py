@@ -81,16 +81,34 @@ def is_known(block: nn.Module) -> bool:
     )
 
 
-def run_alone(block: ResidualAttentionBlock, x: Tensor) -> Tensor:
-    """``x`` (N, T, d) behind ``block``, which :func:`is_known`, every token seeing all others.
+def run_alone(
+    block: ResidualAttentionBlock,
+    x: Tensor,
+    kept: int | None = None,
+    behind: Tensor | None = None,
+) -> Tensor:
+    """The first ``kept`` tokens of ``x`` (N, T, d) behind ``block``, which :func:`is_known`, every
+    token seeing all others.
 
     PyTorch's own layer projects a transposed view, so that the CPU multiplies T small matrices
     (in bf16 with a copy of the weights for each) where one large one does.
+
+    Args:
+        kept: None: all; the others are seen, what they would become is not computed.
+        behind: (N, n, d), further tokens behind those of ``x``. Apart, they cost no gradient of an
+            ``x`` that needs none, as in front of a tower's first block.
     """
-    layer, inputs = block.attn, block.ln_1(x)
-    qkv = F.linear(inputs, layer.in_proj_weight, layer.in_proj_bias)
+    layer = block.attn
+    qkv = F.linear(block.ln_1(x), layer.in_proj_weight, layer.in_proj_bias)
+    if behind is not None:
+        inputs = block.ln_1(behind)
+        more = F.linear(inputs, layer.in_proj_weight, layer.in_proj_bias)
+        qkv = torch.cat([qkv, more], dim=1)
+        if kept != x.shape[1]:
+            x = torch.cat([x, behind], dim=1)
     query, key, value = qkv.split(x.shape[-1], -1)
-    x = x + block.ls_1(layer.out_proj(_attend(query, key, value, layer.num_heads, None)))
+    seen = _attend(query[:, :kept], key, value, layer.num_heads, None)
+    x = x[:, :kept] + block.ls_1(layer.out_proj(seen))
     return x + block.ls_2(feed_forward(block.mlp, block.ln_2(x)))
 
 

@@ -180,18 +180,21 @@ class ImageTower:
         x = vit.conv1(images).flatten(2).transpose(1, 2)  # (B, patches, d_v)
         x = torch.cat([vit.class_embedding.expand(x.shape[0], 1, -1).to(x.dtype), x], dim=1)
         x = x + vit.positional_embedding
-        if prompts:
-            x = torch.cat([x, prompts[0].expand(x.shape[0], -1, -1)], dim=1)
-        x = vit.ln_pre(x)
+        x, tokens = vit.ln_pre(x), x.shape[1]
+        behind = vit.ln_pre(_each(prompts[0], x)) if prompts else None
         for layer, block in enumerate(self.blocks):
             if 0 < layer < len(prompts):
-                x = overwrite(x, prompts[layer], start=x.shape[1] - prompts[layer].shape[-2])
-            if not cut or not is_known(block):
+                x, behind = x[:, :tokens], _each(prompts[layer], x)
+            short, last = cut and is_known(block), layer + 1 == len(self.blocks)
+            if behind is not None and (layer > 0 or last or not short):
+                x, behind = torch.cat([x, behind], dim=1), None
+            if not short:
                 x = _run(block, x, vit.transformer.batch_first, None)
-            elif layer + 1 < len(self.blocks):
-                x = run_alone(block, x)
-            else:  # the class token alone is read
+            elif last:  # the class token alone is read
                 x = run_for_first(block, x)
+            else:  # what becomes of a prompt is not read where the next layer has its own
+                kept = tokens if layer + 1 < len(prompts) else None
+                x, behind = run_alone(block, x, kept, behind), None
         x = vit.ln_post(x[:, 0])
         return x if vit.proj is None else x @ vit.proj
 
@@ -224,6 +227,11 @@ def _deeper(xs: Sequence[Tensor], asked: Sequence[Sentences], layer: int) -> lis
         overwrite(x, one.prompts[layer], one.start) if 0 < layer < len(one.prompts) else x
         for x, one in zip(xs, asked, strict=True)
     ]
+
+
+def _each(prompt: Tensor, x: Tensor) -> Tensor:
+    """(B, n, d): ``prompt`` (n, d), or one a row, for every row of ``x`` (B, T, d)."""
+    return prompt.to(x.dtype).expand(x.shape[0], -1, -1)
 
 
 def overwrite(x: Tensor, prompt: Tensor, start: int) -> Tensor:
