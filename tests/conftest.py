@@ -1,5 +1,6 @@
 """One thread, the golden CLIP, and the table of golden deviations of ``pytest -s``."""
 
+import logging
 import sys
 
 import pytest
@@ -25,6 +26,17 @@ def slow_student():
     from golden_data import load_student
 
     return load_student(shortcuts=False)
+
+
+@pytest.fixture()
+def said(caplog, monkeypatch):
+    """``caplog`` of our own logger, which a command takes off the root.
+
+    Put back before the test begins: pytest then looks for loggers that keep to themselves, and one
+    that it finds and that is put back later is heard twice.
+    """
+    monkeypatch.setattr(logging.getLogger("dpc"), "propagate", True)
+    return caplog
 
 
 @pytest.fixture()

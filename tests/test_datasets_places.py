@@ -117,13 +117,12 @@ def test_a_link_that_leads_to_itself_is_no_place(tmp_path):
     assert places.find(CATALOG["dtd"], params(tmp_path)) is None
 
 
-def test_pickles_are_mentioned_in_detail_once_and_never_read(coop, caplog, monkeypatch):
-    monkeypatch.setattr(logging.getLogger("dpc"), "propagate", True)
-    caplog.set_level(logging.DEBUG, logger="dpc")
+def test_pickles_are_mentioned_in_detail_once_and_never_read(coop, said):
+    said.set_level(logging.DEBUG, logger="dpc")
     places._mention_pickles.cache_clear()
     for _ in range(2):
         on_disk.sources("dtd", params(coop))
-    assert [r.message for r in caplog.records if r.levelno == logging.DEBUG] == [
+    assert [r.message for r in said.records if r.levelno == logging.DEBUG] == [
         f"{coop}/dtd/split_fewshot/shot_16-seed_1.pkl: pickles of other programs are ignored, "
         "never read"
     ]

@@ -1,7 +1,6 @@
 """Split files that are damaged: every fault is one line that names the place."""
 
 import json
-import logging
 from collections.abc import Callable
 from pathlib import Path
 
@@ -83,9 +82,8 @@ def test_labels_leave_no_gap(dtd, label):
     fails(dtd, r"4 labels up to \d, but none is 2")
 
 
-def test_one_name_for_two_labels_is_mentioned_once(dtd, caplog, monkeypatch):
+def test_one_name_for_two_labels_is_mentioned_once(dtd, said):
     """Not refused: ImageNet has such names too."""
-    monkeypatch.setattr(logging.getLogger("dpc"), "propagate", True)
     rows = json.loads((dtd / SPLIT).read_text())
     for split in rows.values():
         for row in split:
@@ -93,7 +91,7 @@ def test_one_name_for_two_labels_is_mentioned_once(dtd, caplog, monkeypatch):
     (dtd / SPLIT).write_text(json.dumps(rows))
     for _ in range(2):
         assert on_disk.listing("dtd", params(dtd)).classnames[1::2] == ("amber", "amber")
-    assert caplog.text.count("labels 1 and 3 are both called 'amber'") == 1
+    assert said.text.count("labels 1 and 3 are both called 'amber'") == 1
 
 
 def test_a_missing_split_is_never_made_up(dtd):

@@ -89,15 +89,14 @@ def test_folders_beside_train_and_test_are_named():
     fails("but validation/ too")
 
 
-def test_what_is_no_image_is_left_out_and_counted(caplog):
+def test_what_is_no_image_is_left_out_and_counted(said):
     parted_folders()
     for name in ("train/.DS_Store", "train/cat/notes.txt", "train/cat/.1.png", "readme.md"):
         (ROOT / name).write_text("x")
     draw("loose.png", "train/loose.png", ".trash/1.png", "__MACOSX/cat/1.png")
-    with caplog.at_level(logging.INFO, "dpc"):
-        logging.getLogger("dpc").propagate = True
+    with said.at_level(logging.INFO, "dpc"):
         assert len(images("train")) == 6
-    assert "data/pets: 6 files that are no image of a class are left out" in caplog.text
+    assert "data/pets: 6 files that are no image of a class are left out" in said.text
 
 
 def test_names_replace_those_of_folders():

@@ -55,16 +55,15 @@ def test_columns_may_stand_in_any_order_and_cells_in_quotes():
     }
 
 
-def test_numbers_are_sorted_as_numbers_and_can_be_named(caplog):
+def test_numbers_are_sorted_as_numbers_and_can_be_named(said):
     text = "image,label\n" + "".join(f"{key}-{n}.png,{key}\n" for key in (10, 9) for n in (1, 2))
-    with caplog.at_level(logging.WARNING, "dpc"):
-        logging.getLogger("dpc").propagate = True
+    with said.at_level(logging.WARNING, "dpc"):
         assert own.listing("pets", params(**write(text))).classnames == ("9", "10")
-        assert "the classes are called 9, 10" in caplog.text
-        caplog.clear()
+        assert "the classes are called 9, 10" in said.text
+        said.clear()
         found = own.listing("pets", params(**write(text), names={"9": "cat", "10": "cat"}))
     assert found.classnames == ("cat", "cat")
-    assert "'9' and '10' are both called 'cat'" in caplog.text
+    assert "'9' and '10' are both called 'cat'" in said.text
 
 
 @pytest.mark.parametrize(
