@@ -28,6 +28,8 @@ from dpc.stages.memory import run_within
 from dpc.stages.pictures import Pictures
 from dpc.stages.runner import Job
 
+pytestmark = pytest.mark.slow  # whole stages and commands
+
 CPU = torch.device("cpu")
 
 

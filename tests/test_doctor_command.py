@@ -16,6 +16,8 @@ from dpc.datasets.catalog import CATALOG
 from dpc.doctor import findings
 from dpc.doctor.text import amount, duration
 
+pytestmark = pytest.mark.slow  # whole stages and commands
+
 PAGE = Path(__file__).parents[1] / "docs/data.md"
 
 

@@ -33,6 +33,8 @@ from dpc.stages.plan import stale
 from dpc.stages.slice_files import all_slices
 from dpc.stages.states import new_backbone
 
+pytestmark = pytest.mark.slow  # whole stages and commands
+
 SMALL = ["dpc.epochs=2", "run.budget=[]", "dpc.sweep=[0.0,0.2,1.0]", "dpc.sweep_new=[0.0]"]
 TUNED = standard_place("tuned", "coop")
 PARALLEL = standard_place("parallel", "coop")

@@ -22,6 +22,8 @@ from dpc.stages.inputs import row_input
 from dpc.stages.layout import Layout
 from dpc.stages.plan import Selection, jobs
 
+pytestmark = pytest.mark.slow  # whole stages and commands
+
 GRID = ["run.backbones=[maple]", "run.budget=[]", "backbones.maple.batch=8", "dpc.batch=4"]
 CELL = "maple 4 shots seed 1"
 

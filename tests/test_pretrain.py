@@ -17,6 +17,8 @@ from dpc.pretrain.recipe import CaptionPhase, Recipe, WordPhase, build_model, re
 from dpc.pretrain.run import run, train_on
 from dpc.pretrain.word_phase import word_targets
 
+pytestmark = pytest.mark.slow  # whole stages and commands
+
 TINY = Recipe(
     embed=16, image=32, patch=16, width=32, layers=1, head=16, text_width=32, text_heads=2,
     text_layers=1, context=16, words=WordPhase(steps=40, batch=8, chunk=2),

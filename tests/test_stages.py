@@ -20,6 +20,8 @@ from dpc.params.load import description_for, preset
 from dpc.params.render import render
 from dpc.stages import checkpoints
 
+pytestmark = pytest.mark.slow  # whole stages and commands
+
 STAGES = ("prepare", "features", "tune", "finetune", "evaluate", "report")
 
 

@@ -27,6 +27,8 @@ from dpc.stages.runner import provenance_of, run
 from dpc.stages.states import tensors
 from dpc.store import Store
 
+pytestmark = pytest.mark.slow  # whole stages and commands
+
 NAMES = facts("coop")["classes"]
 SEEDS = (1, 2, 5)
 FIRST = Recipe(lr=0.01, epochs=2, batch=4, average=(0.7, 0.3))
