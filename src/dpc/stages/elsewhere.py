@@ -4,7 +4,7 @@ Unlike where their files lie, what is done here decides the tensors of P and P':
 version of the stages' code.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from dpc.artifacts import Artifact
@@ -17,6 +17,28 @@ if TYPE_CHECKING:
 
     from dpc.backbones.base import Backbone, Task
     from dpc.exchange.layouts import Names
+
+
+def given(
+    params: Params,
+    stage: str,
+    dataset: str,
+    backbone: str,
+    parts: Mapping[Draw, Mapping[str, Artifact]],
+    start: "Callable[[Draw, Mapping[str, Artifact]], tuple[Backbone, Task]]",
+) -> dict[Draw, Artifact]:
+    """What :func:`taken` makes of the file of every draw.
+
+    Args:
+        parts: the inputs of each.
+        start: (draw, its inputs) -> the module and the task that a training would begin with.
+    """
+    return {
+        draw: taken(
+            params, stage, dataset, backbone, draw, *start(draw, inputs), inputs["imported"]
+        )
+        for draw, inputs in parts.items()
+    }
 
 
 def taken(

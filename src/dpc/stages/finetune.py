@@ -10,7 +10,7 @@ from dpc.params.load import require_dataset
 from dpc.params.sections import Params
 from dpc.stages import slices, together
 from dpc.stages.cells import Draw, titled
-from dpc.stages.elsewhere import taken
+from dpc.stages.elsewhere import given
 from dpc.stages.imported import mark
 from dpc.stages.inputs import (
     imported_input,
@@ -48,7 +48,14 @@ def job(
         parts = {draw: together.part(inputs, drawn, draw) for draw in drawn}
         cell = f"{dataset} {backbone}{'+ts' if two_step else '+dpc'} {titled(drawn)}"
         if mark(params, "parallel", backbone) and not two_step:
-            made = given(params, dataset, backbone, parts)
+            made = given(
+                params,
+                "parallel",
+                dataset,
+                backbone,
+                parts,
+                lambda _, read: start(params, backbone, read),
+            )
         else:
             made = trained(params, layout, dataset, backbone, parts, two_step, key, cell)
         return together.each("parallel.safetensors", drawn, made.__getitem__)
@@ -101,18 +108,6 @@ def trained(
             pairs.append(Pair(task, tuned, bank, draw.seed, pool))
         recipe = stage_two_recipe(params, backbone, two_step)
         return dict(zip(parts, parallels(pairs, recipe, key, what), strict=True))
-
-
-def given(
-    params: Params, dataset: str, backbone: str, parts: Mapping[Draw, Mapping[str, Artifact]]
-) -> dict[Draw, Artifact]:
-    """P' of every draw, tuned elsewhere."""
-    found = {}
-    for draw, inputs in parts.items():
-        tuned, task = start(params, backbone, inputs)
-        cell = (dataset, backbone, draw)
-        found[draw] = taken(params, "parallel", *cell, tuned, task, inputs["imported"])
-    return found
 
 
 def stage_two_inputs(

@@ -33,10 +33,10 @@ def each(name: str, drawn: Sequence[Draw], of: Callable[[Draw], T]) -> dict[str,
 
 def inputs(drawn: Sequence[Draw], of: Callable[[Draw], dict[str, Input]]) -> dict[str, Input]:
     """The inputs of all draws; what they share stands there once, under its own role."""
-    first, found = of(drawn[0]), dict[str, Input]()
-    for draw in drawn:
-        for role, entry in of(draw).items():
-            shared = len(drawn) > 1 and all(of(other)[role] == first[role] for other in drawn)
+    every, found = {draw: of(draw) for draw in drawn}, dict[str, Input]()
+    for draw, entries in every.items():
+        for role, entry in entries.items():
+            shared = all(other[role] == entry for other in every.values())
             found[role if shared else named(role, drawn, draw)] = entry
     return found
 

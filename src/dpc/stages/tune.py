@@ -12,7 +12,7 @@ from dpc.params.load import require_dataset
 from dpc.params.sections import Optimizer, Params
 from dpc.stages import slices, together
 from dpc.stages.cells import Draw, titled
-from dpc.stages.elsewhere import taken
+from dpc.stages.elsewhere import given
 from dpc.stages.imported import mark
 from dpc.stages.inputs import imported_input, shots_input, taught_input, teacher_input
 from dpc.stages.layout import Layout
@@ -44,7 +44,15 @@ def job(
         parts = {draw: together.part(inputs, drawn, draw) for draw in drawn}
         cell = f"{dataset} {backbone} {titled(drawn)}"
         if mark(params, "tuned", backbone) and not budget:
-            made = given(params, dataset, backbone, parts)
+            unlabelled = traits(params, backbone)["transductive"]
+            made = given(
+                params,
+                "tuned",
+                dataset,
+                backbone,
+                parts,
+                lambda draw, read: start(params, backbone, draw.seed, read, unlabelled),
+            )
         else:
             made = trained(params, layout, dataset, backbone, parts, budget, key, cell)
         return together.each("tuned.safetensors", drawn, made.__getitem__)
@@ -99,19 +107,6 @@ def trained(
             shots = next(iter(parts.values()))["shots"]
             recipe = prolonged(params, backbone, recipe, len(tunings[0].bank.labels), shots)
         return dict(zip(parts, tuned(tunings, recipe, key, what), strict=True))
-
-
-def given(
-    params: Params, dataset: str, backbone: str, parts: Mapping[Draw, Mapping[str, Artifact]]
-) -> dict[Draw, Artifact]:
-    """P of every draw, tuned elsewhere."""
-    unlabelled = traits(params, backbone)["transductive"]
-    found = {}
-    for draw, inputs in parts.items():
-        module, task = start(params, backbone, draw.seed, inputs, unlabelled)
-        cell = (dataset, backbone, draw)
-        found[draw] = taken(params, "tuned", *cell, module, task, inputs["imported"])
-    return found
 
 
 def stage_one_inputs(
