@@ -1,8 +1,8 @@
 """`dpc import`, and a grid whose prompts come from elsewhere."""
 
+import contextlib
 import itertools
 import json
-import os
 import re
 import shutil
 from pathlib import Path
@@ -14,6 +14,7 @@ import torch
 from drawings import NAMES, OVERRIDES, write_dataset
 from ruamel.yaml import YAML
 from torch.nn import functional as F
+from tree import working_copy
 
 from dpc import artifacts
 from dpc.backbones.base import Task
@@ -59,9 +60,8 @@ def prompt(seed: int) -> torch.Tensor:
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory) -> Path:
     """A tree whose P comes from a file in half precision, every stage done; not to be changed."""
-    root, before = tmp_path_factory.mktemp("imported"), Path.cwd()
-    os.chdir(root)
-    try:
+    root = tmp_path_factory.mktemp("imported")
+    with contextlib.chdir(root):
         write_dataset(root)
         write_params()
         with pytest.MonkeyPatch.context() as patch:
@@ -73,17 +73,12 @@ def finished(tmp_path_factory) -> Path:
         write_params(f"+imported.coop.tuned='{TUNED}'")
         for stage in STAGES:
             assert main([stage, "-q"]) == 0
-    finally:
-        os.chdir(before)
     return root
 
 
 @pytest.fixture()
 def tree(finished, tmp_path, monkeypatch) -> Path:
-    root = tmp_path / "tree"
-    shutil.copytree(finished, root)
-    monkeypatch.chdir(root)
-    return root
+    return working_copy(finished, tmp_path, monkeypatch)
 
 
 def read(stage: str, place: str = PLACE, root: str = "results") -> artifacts.Artifact:

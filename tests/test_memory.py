@@ -1,7 +1,7 @@
 """Memory that runs out, and results of another kind of device: one line each, and what to do."""
 
+import contextlib
 import dataclasses
-import os
 import shutil
 import weakref
 from pathlib import Path
@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 from drawings import OVERRIDES, write_dataset
+from tree import working_copy
 
 from dpc import artifacts
 from dpc.cli import main
@@ -31,25 +32,20 @@ CELL = "maple 4 shots seed 1"
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory) -> Path:
     """Prepared, with features; maple is to be tuned."""
-    root, before = tmp_path_factory.mktemp("memory"), Path.cwd()
-    os.chdir(root)
-    try:
+    root = tmp_path_factory.mktemp("memory")
+    with contextlib.chdir(root):
         write_dataset(root)
         values = preset("smoke", [*OVERRIDES, *GRID])
         Path("params.yaml").write_text(render(values, description_for(values)))
         for stage in ("prepare", "features"):
             assert main([stage, "-q"]) == 0
-    finally:
-        os.chdir(before)
     return root
 
 
 @pytest.fixture()
 def tree(finished, tmp_path, monkeypatch) -> Path:
-    root = shutil.copytree(finished, tmp_path / "tree")
-    monkeypatch.chdir(root)
     monkeypatch.setattr(memory, "_give_back", lambda _: None)  # takes longer than the rest
-    return root
+    return working_copy(finished, tmp_path, monkeypatch)
 
 
 def job_of(stage: str, params: Params) -> runner.Job:

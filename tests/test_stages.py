@@ -1,5 +1,6 @@
 """Each stage on a small dataset, what it leaves behind, and all that can be wrong with it."""
 
+import contextlib
 import json
 import os
 import resource
@@ -12,6 +13,7 @@ import numpy as np
 import pytest
 from drawings import OVERRIDES, write_dataset
 from PIL import Image
+from tree import working_copy
 
 from dpc import artifacts
 from dpc.cli import main
@@ -51,24 +53,17 @@ def make_tree(root: Path) -> None:
 def finished(tmp_path_factory) -> Path:
     """A tree with every stage done, not to be changed."""
     root = tmp_path_factory.mktemp("finished")
-    before = Path.cwd()
-    os.chdir(root)
-    try:
+    with contextlib.chdir(root):
         make_tree(root)
         for stage in STAGES:
             assert run(stage) == 0
-    finally:
-        os.chdir(before)
     return root
 
 
 @pytest.fixture()
 def tree(finished, tmp_path, monkeypatch) -> Path:
     """A copy of the finished tree as working directory."""
-    root = tmp_path / "tree"
-    shutil.copytree(finished, root)
-    monkeypatch.chdir(root)
-    return root
+    return working_copy(finished, tmp_path, monkeypatch)
 
 
 def refused(capsys, words: str, *command: str, code: int = 1) -> None:

@@ -1,8 +1,8 @@
 """Every stage with all four backbones, their DPC and the rungs of the ablation, on tiny data."""
 
+import contextlib
 import dataclasses
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 from drawings import OVERRIDES, write_dataset
-from tree import made_once
+from tree import made_once, working_copy
 
 from dpc import artifacts
 from dpc.cli import main
@@ -47,17 +47,13 @@ def read(path: str) -> artifacts.Artifact:
 
 
 def run_all_stages(root: Path) -> None:
-    before = Path.cwd()
     root.mkdir()
-    os.chdir(root)
-    try:
+    with contextlib.chdir(root):
         write_dataset(root)
         values = preset("smoke", [*OVERRIDES, *GRID])
         Path("params.yaml").write_text(render(values, description_for(values)))
         for stage in STAGES:
             assert run(stage) == 0, stage
-    finally:
-        os.chdir(before)
 
 
 @pytest.fixture(scope="session")
@@ -69,10 +65,7 @@ def finished(tmp_path_factory) -> Path:
 @pytest.fixture()
 def tree(finished, tmp_path, monkeypatch) -> Path:
     """A copy of the finished tree as working directory."""
-    root = tmp_path / "tree"
-    shutil.copytree(finished, root)
-    monkeypatch.chdir(root)
-    return root
+    return working_copy(finished, tmp_path, monkeypatch)
 
 
 def test_nine_rows_and_the_rungs(tree):

@@ -22,6 +22,13 @@ PIECES = (
 )
 
 
+def working_copy(finished: Path, tmp_path: Path, monkeypatch) -> Path:
+    """A copy of a finished tree as working directory."""
+    root = shutil.copytree(finished, tmp_path / "tree")
+    monkeypatch.chdir(root)
+    return root
+
+
 def made_once(base: Path, name: str, make: Callable[[Path], object]) -> Path:
     """The folder ``base``/``name``, made by the first process that asks; others wait for it.
 
