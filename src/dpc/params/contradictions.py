@@ -113,6 +113,12 @@ def _grid(params: Params) -> list[str]:
         for name in getattr(run, key):
             if name not in run.backbones:
                 found.append(f"run.{key}: {name!r} is not in run.backbones")
+    for name in run.sweeps:
+        if name not in params.sweeps:
+            found.append(
+                f"run.sweeps: {name!r} has no block under sweeps{_hint(name, params.sweeps)} "
+                f"(known: {', '.join(params.sweeps)})"
+            )
     for name in run.backbones:
         unlabelled = name in params.backbones and traits(params, name)["transductive"]
         if unlabelled and not _needs_teacher(params, name):

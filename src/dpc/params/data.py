@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any
 
+from dpc.params.baselines import BASELINES
 from dpc.params.fields import SOURCE_COOP, SOURCE_DPC, param
 
 
@@ -39,6 +40,17 @@ class Run:
         "adds decoupling.",
         unique=True,
         source=SOURCE_DPC,
+    )
+    baselines: list[str] = param(
+        list,
+        "Classifiers without prompts on the same shots and features, as further rows.",
+        choices=BASELINES,
+        unique=True,
+    )
+    sweeps: list[str] = param(
+        list,
+        "Names under sweeps: cells run again with some keys changed, for curves in the report.",
+        unique=True,
     )
     seeds: list[int] = param(
         lambda: [1, 2, 3],

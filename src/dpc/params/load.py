@@ -17,6 +17,7 @@ from dpc.params.backbones import (
     teacher_name,
     unfitting_exceptions,
 )
+from dpc.params.baselines import Baselines, LinearProbe, TipAdapter
 from dpc.params.check import problems
 from dpc.params.contradictions import contradictions, unknown_dataset
 from dpc.params.data import Data, Departure, Imported, OnDisk, Run, View
@@ -30,6 +31,7 @@ from dpc.params.sections import (
     Params,
     TeacherParams,
 )
+from dpc.params.sweeps import Sweep
 
 FILE = "params.yaml"
 
@@ -183,6 +185,11 @@ def _typed(values: Mapping[str, Any], description: Description) -> Params:
         backbones=dict(values["backbones"]),
         teacher=TeacherParams(**values["teacher"]),
         dpc=Dpc(**dpc),
+        baselines=Baselines(
+            LinearProbe(**values["baselines"]["linear_probe"]),
+            TipAdapter(**values["baselines"]["tip_adapter"]),
+        ),
+        sweeps={name: Sweep(**block) for name, block in values["sweeps"].items()},
         exceptions={
             name: _departure(block, description) for name, block in values["exceptions"].items()
         },

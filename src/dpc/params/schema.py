@@ -104,4 +104,4 @@ def defaults(description: Description) -> Any:
     """The value that a complete file holds where nothing else is chosen."""
     if description["kind"] == "section" and not description.get("partial"):
         return {name: defaults(inner) for name, inner in description["fields"].items()}
-    return json.loads(json.dumps(description["default"]))
+    return json.loads(json.dumps(description["default"], default=dataclasses.asdict))

@@ -3,9 +3,11 @@
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from dpc.params.baselines import Baselines
 from dpc.params.data import Data, Departure, Imported, Run
 from dpc.params.fields import SOURCE_DPC, param
 from dpc.params.protocols import HALVED, PROTOCOLS
+from dpc.params.sweeps import Sweep, default_sweeps
 
 
 @dataclass(frozen=True)
@@ -181,6 +183,12 @@ class Params:
         metadata={"doc": "The teacher of backbones that learn from one (PromptKD)."},
     )
     dpc: Dpc = field(default_factory=Dpc, metadata={"doc": "Dual-Prompt Collaboration."})
+    baselines: Baselines = field(
+        default_factory=Baselines, metadata={"doc": "Classifiers without prompts."}
+    )
+    sweeps: dict[str, Sweep] = param(
+        default_sweeps, "Sweeps by a name of your own; run.sweeps says which of them run."
+    )
     exceptions: dict[str, Departure] = param(
         dict,
         "Keys of a backbone's block that differ for some datasets or shots, by a name of your own; "
