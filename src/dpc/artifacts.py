@@ -105,6 +105,19 @@ def read(path: Path, remedy: str = "run the stage that makes it again") -> Artif
     return artifact
 
 
+def some(path: Path, remedy: str, suffixes: tuple[str, ...]) -> dict[str, np.ndarray]:
+    """The tensors of a .safetensors artefact whose names end so, by name; no other byte of the
+    tensors is read, so that no seal is checked: see :func:`examine`.
+
+    Raises:
+        DpcError: missing, truncated or not an artefact.
+    """
+    with _opened(path, remedy) as file:
+        return {
+            name: file.get_tensor(name) for name in sorted(file.keys()) if name.endswith(suffixes)
+        }
+
+
 def _json(path: Path, remedy: str) -> Any:
     with _readable(path, remedy):
         raw = path.read_bytes()

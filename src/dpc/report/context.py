@@ -5,6 +5,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import numpy as np
+
 from dpc.errors import DpcError
 from dpc.params.protocols import BASE_TO_NEW, FEW_SHOT
 from dpc.report.protocols import PROTOCOLS, Protocol
@@ -21,9 +23,14 @@ class ReportContext:
     ``n_train`` (those of the whole split), ``n_test``, ``split_by`` ("image", "drawing" or a
     phrase) and ``published`` (whether it is the published set of that name, as far as its split's
     hash or its counts tell; None: there is none, or nothing tells); all but the name may be
-    missing. ``inputs`` and ``versions`` are name -> text; the
-    versions are those of the environment that builds the report, which need not have made every
-    row. ``title`` is the protocol's where it is empty.
+    missing. So may ``classnames``, all names, base ones first. ``inputs`` and ``versions`` are
+    name -> text; the versions are those of the environment that builds the report, which need not
+    have made every row. ``title`` is the protocol's where it is empty.
+
+    ``predictions`` goes by data set, method and draw, as the rows' files are called
+    (``("icons-tabler", "coop+dpc", "shots16-seed1")``, zero-shot CLIP's draw is ``all``), and
+    holds ``{part}.predictions`` and ``{part}.labels``, int64 (N,), images in one order for all
+    methods. The part is base or new, or test; labels of base-to-new count from 0 in each part.
     """
 
     params: Mapping[str, Any] = field(default_factory=dict)
@@ -33,6 +40,9 @@ class ReportContext:
     datasets: Sequence[Mapping[str, Any]] = ()
     commands: Sequence[str] = ()
     title: str = ""
+    predictions: Mapping[tuple[str, str, str], Mapping[str, np.ndarray]] = field(
+        default_factory=dict
+    )
 
     @property
     def names(self) -> tuple[str, ...]:

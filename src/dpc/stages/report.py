@@ -3,6 +3,9 @@
 import platform
 from pathlib import Path
 
+import numpy as np
+
+from dpc import artifacts
 from dpc.errors import DpcError
 from dpc.files import write_atomically
 from dpc.params.load import without_places
@@ -55,6 +58,18 @@ def files(params: Params, layout: Layout) -> dict[Path, bytes]:
     }
 
 
+def _predictions(params: Params, layout: Layout) -> dict[tuple[str, str, str], dict]:
+    """What every row predicts and what is true, without its logits: those of ImageNet are large."""
+    found: dict[tuple[str, str, str], dict[str, np.ndarray]] = {}
+    for dataset in params.tested:
+        for method in methods(params):
+            for draw in draws_of(method, params):
+                row = row_input(params, layout, dataset, method, draw)
+                held = artifacts.some(row.path, row.remedy, (".predictions", ".labels"))
+                found[dataset, method.name, row.path.stem] = held
+    return found
+
+
 def _context(params: Params, layout: Layout) -> ReportContext:
     sets, inputs = [], {}
     for dataset in params.tested:
@@ -69,6 +84,7 @@ def _context(params: Params, layout: Layout) -> ReportContext:
         sets.append(
             {
                 "name": dataset,
+                "classnames": test.results["classnames"],
                 "classes": len(test.results["classnames"]),
                 "classes_base": base,
                 "classes_new": len(test.results["classnames"]) - base if base else 0,
@@ -81,6 +97,7 @@ def _context(params: Params, layout: Layout) -> ReportContext:
         )
     clip = slices.clip_spec(params)
     return ReportContext(
+        predictions=_predictions(params, layout),
         params=without_places(params),
         clip=f"{clip.model} ({clip.pretrained}, {clip.precision})",
         versions=library_versions() | {"python": platform.python_version()},
