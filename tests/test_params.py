@@ -54,10 +54,20 @@ def test_a_preset_is_complete_valid_and_says_what_it_is(name):
 
 
 def test_every_key_has_a_comment_above_it(smoke):
+    """Names under sweeps are the user's own; the keys below them are explained at the first."""
     text = render(smoke, description_for(smoke)).splitlines()
+    explained, of_the_user, seen = True, None, set()
     for number, line in enumerate(text):
-        if line.strip() and not line.strip().startswith(("#", "- ")):
-            assert text[number - 1].strip().startswith("#"), line
+        key, depth = line.strip().partition(":")[0], len(line) - len(line.lstrip())
+        if not key or key.startswith(("#", "-")):
+            continue
+        if of_the_user is not None and depth > of_the_user:
+            own_name = depth == of_the_user + 2 or depth > of_the_user + 4
+            explained = own_name or (depth, key) in seen
+            seen.add((depth, key))
+        else:
+            of_the_user, explained = (depth if line == "sweeps:" else None), False
+        assert explained or text[number - 1].strip().startswith("#"), line
 
 
 def test_params_yaml_is_the_default_preset():

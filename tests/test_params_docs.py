@@ -3,17 +3,22 @@
 from pathlib import Path
 
 from dpc.params.docs import page
-from dpc.params.load import complete_defaults
+from dpc.params.load import complete_defaults, description_for
 
 PAGE = Path(__file__).parents[1] / "docs" / "parameters.md"
 
 
-def leaves(values, prefix=""):
+def leaves(values, description, prefix=""):
+    """Every key; what lies under a name of the user's own is one key with NAME in it."""
     for key, value in values.items():
-        if isinstance(value, dict) and value:
-            yield from leaves(value, f"{prefix}{key}.")
+        inner = description["fields"][key]
+        if inner["kind"] == "section" and value:
+            yield from leaves(value, inner, f"{prefix}{key}.")
         else:
             yield f"{prefix}{key}"
+        if inner["kind"] == "mapping" and inner["value"]["kind"] == "section":
+            for block in value.values():
+                yield from leaves(block, inner["value"], f"{prefix}{key}.NAME.")
 
 
 def test_the_page_is_what_the_parameters_generate():
@@ -23,7 +28,10 @@ def test_the_page_is_what_the_parameters_generate():
 
 def test_every_key_of_a_complete_file_has_a_row():
     text = page()
-    assert [key for key in leaves(complete_defaults()) if f"| `{key}` |" not in text] == []
+    values = complete_defaults()
+    keys = list(leaves(values, description_for(values)))
+    assert "sweeps.NAME.points" in keys
+    assert [key for key in keys if f"| `{key}` |" not in text] == []
 
 
 def test_every_row_has_a_meaning():

@@ -70,10 +70,18 @@ def _rows(leaves: list[tuple[str, Any]], prefix: str) -> Iterator[str]:
         meaning = inner.get("doc", "")
         if inner.get("source"):
             meaning += f" Source: {inner['source']}."
-        cells = (f"`{prefix}{name}`", f"`{scalar(inner['default'])}`", _allowed(inner), meaning)
+        cells = (f"`{prefix}{name}`", _default(inner), _allowed(inner), meaning)
         yield "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
         if inner["kind"] == "mapping" and _names_blocks(inner):
             yield from _rows(list(inner["value"]["fields"].items()), f"{prefix}{name}.NAME.")
+
+
+def _default(description: Description) -> str:
+    """A value; of blocks by name, the names alone."""
+    value = description["default"]
+    if description["kind"] == "mapping" and _names_blocks(description) and value:
+        return ", ".join(f"`{name}`" for name in value)
+    return f"`{scalar(value)}`"
 
 
 def _allowed(description: Description) -> str:

@@ -32,12 +32,7 @@ def _section(values: Any, description: Description, depth: int, lines: list[str]
             _section(value, inner, depth + 1, lines)
         elif inner["kind"] == "mapping" and value:
             lines.append(f"{pad}{name}:")
-            for key, block in value.items():
-                if isinstance(block, Mapping):
-                    lines.append(f"{pad}  {scalar(key)}:")
-                    _plain_block(block, depth + 2, lines)
-                else:
-                    lines.append(f"{pad}  {scalar(key)}: {scalar(block)}")
+            _mapping(value, inner["value"], depth + 1, lines)
         elif isinstance(value, list) and value:
             # As DVC writes lists: `dvc exp run -S` then changes one line and no other.
             lines.append(f"{pad}{name}:")
@@ -46,8 +41,21 @@ def _section(values: Any, description: Description, depth: int, lines: list[str]
             lines.append(f"{pad}{name}: {scalar(value)}")
 
 
-def _plain_block(values: Mapping[str, Any], depth: int, lines: list[str]) -> None:
-    lines.extend(f"{'  ' * depth}{key}: {scalar(value)}" for key, value in values.items())
+def _mapping(values: Any, description: Description, depth: int, lines: list[str]) -> None:
+    """Names of the user's own; of blocks that are alike, the first one says what its keys mean."""
+    pad, plain, said = "  " * depth, description.get("partial", False), False
+    for name, value in values.items():
+        if description["kind"] != "section" or not value:
+            lines.append(f"{pad}{scalar(name)}: {scalar(value)}")
+        elif plain:
+            lines.append(f"{pad}{scalar(name)}:")
+            lines.extend(f"{pad}  {key}: {scalar(each)}" for key, each in value.items())
+        else:
+            lines.append(f"{pad}{scalar(name)}:")
+            block: list[str] = []
+            _section(value, description, depth + 1, block)
+            lines.extend(line for line in block if not said or not line.lstrip().startswith("#"))
+            said = True
 
 
 def _comment(description: Description, pad: str, value: Any) -> list[str]:
