@@ -76,6 +76,11 @@ class Layout:
         return self.root / "report"
 
     @property
+    def live(self) -> Path:
+        """The training curves, for `dvc plots show`."""
+        return self.root / "live"
+
+    @property
     def metrics(self) -> Path:
         """Every number of the table, in one JSON file."""
         return self.root / "metrics.json"

@@ -13,7 +13,7 @@ from dpc.params.sections import Params
 from dpc.progress import LOG
 from dpc.provenance import library_versions
 from dpc.report.page import ReportContext, build
-from dpc.stages import slices
+from dpc.stages import live, slices
 from dpc.stages.cells import draws, draws_of, methods
 from dpc.stages.inputs import row_input, shots_input, test_input
 from dpc.stages.layout import Layout
@@ -37,7 +37,7 @@ def write(params: Params, layout: Layout) -> None:
     content = files(params, layout)
     for path, data in content.items():
         write_atomically(path, data)
-    for path in sorted(layout.report.rglob("*")):
+    for path in sorted([*layout.report.rglob("*"), *layout.live.rglob("*")]):
         if path.is_file() and path not in content:
             path.unlink()
     LOG.info("report: wrote %s", layout.report / "index.html")
@@ -52,10 +52,11 @@ def files(params: Params, layout: Layout) -> dict[Path, bytes]:
         for draw in draws_of(method, params)
     ]
     built = build(rows, _context(params, layout))
-    return {
+    content = {
         (layout.root if name in TOP_LEVEL else layout.report) / name: data
         for name, data in built.items()
     }
+    return content | {layout.live / name: data for name, data in live.files(rows).items()}
 
 
 def _predictions(params: Params, layout: Layout) -> dict[tuple[str, str, str], dict]:
