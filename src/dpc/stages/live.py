@@ -1,5 +1,6 @@
 """Training curves as DVCLive writes them, for `dvc plots show` and for tools that read those."""
 
+import contextlib
 import math
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
@@ -25,7 +26,8 @@ def files(rows: Iterable[Mapping[str, Any]]) -> dict[str, bytes]:
     from dvclive import Live
 
     metrics = training_metrics(rows)
-    with tempfile.TemporaryDirectory() as made:
+    # out of the checkout: there DVCLive looks for a repository, and fails in one without commits
+    with tempfile.TemporaryDirectory() as made, contextlib.chdir(made):
         with Live(made, resume=False, report=None, save_dvc_exp=False, dvcyaml=None) as live:
             for epoch in range(max(map(len, metrics.values()), default=0)):
                 live.step = epoch + 1
