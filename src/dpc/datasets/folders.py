@@ -55,7 +55,7 @@ def read(folder: Path) -> list[Labelled]:
         left_out += len(inside.images) + inside.others if split else 0
         for key in inside.folders:
             images = []
-            for image, others in _walk(place / key, ()):
+            for image, others in images_below(place / key):
                 left_out += others
                 images += [image] if image else []
             if not images:
@@ -89,8 +89,17 @@ def _splits(folder: Path, found: list[str]) -> list[str | None]:
     return [split for split in SPLITS if split in found]
 
 
-def _walk(folder: Path, around: tuple[tuple[int, int], ...]) -> Iterator[tuple[str, int]]:
-    """(path below ``folder``, 0) of each image in it, and ("", number) of other files."""
+def images_below(
+    folder: Path, around: tuple[tuple[int, int], ...] = ()
+) -> Iterator[tuple[str, int]]:
+    """(path below ``folder``, 0) of each image in it, and ("", number) of other files.
+
+    Args:
+        around: device and inode of the folders that it lies in.
+
+    Raises:
+        DpcError: as :func:`look`, or a link that leads back to a folder around it.
+    """
     status = folder.stat()
     here = (status.st_dev, status.st_ino)
     if here in around:
@@ -100,7 +109,7 @@ def _walk(folder: Path, around: tuple[tuple[int, int], ...]) -> Iterator[tuple[s
     for image in inside.images:
         yield image, 0
     for name in inside.folders:
-        for image, others in _walk(folder / name, (*around, here)):
+        for image, others in images_below(folder / name, (*around, here)):
             yield (f"{name}/{image}" if image else ""), others
 
 

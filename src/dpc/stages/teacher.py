@@ -17,8 +17,9 @@ from dpc.stages.runner import Job, Made, device_of
 
 if TYPE_CHECKING:
     import numpy as np
+    from torch import Tensor
 
-    from dpc.backbones.base import Backbone
+    from dpc.backbones.base import Backbone, Task
 
 
 def jobs(params: Params, layout: Layout, dataset: str) -> Iterator[Job]:
@@ -96,13 +97,7 @@ def _features(params: Params, layout: Layout, dataset: str) -> Job:
         items = subset(drawn.train, (*cut.base, *cut.new))
         task = make_task(clip, module, names, params.backbones["zero_shot"]["template"])
         with torch.no_grad():
-            text = {
-                "text.features": module.text_features(task),
-                "text.tokens": task.tokens,
-                "text.logit_scale": clip.logit_scale,
-            }
-            prompts = enumerate(module.prompts().text)
-            text |= {f"text.prompts.{layer}": prompt for layer, prompt in prompts}
+            text = text_tensors(module, task)
             features = _image_features(params, layout, dataset, module, items)
         images = {"image.features": features, "image.items": packed(items)}
         return {
@@ -125,6 +120,16 @@ def _features(params: Params, layout: Layout, dataset: str) -> Job:
         make,
         device_of(params),
     )
+
+
+def text_tensors(module: "Backbone", task: "Task") -> "dict[str, Tensor]":
+    """What a student reads of its teacher's classes; see :func:`dpc.stages.states.teacher_of`."""
+    prompts = enumerate(module.prompts().text)
+    return {
+        "text.features": module.text_features(task),
+        "text.tokens": task.tokens,
+        "text.logit_scale": task.clip.logit_scale,
+    } | {f"text.prompts.{layer}": prompt for layer, prompt in prompts}
 
 
 def _image_features(
