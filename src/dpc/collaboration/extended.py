@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Generator
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -9,7 +10,7 @@ from torch import Tensor
 from dpc.backbones.base import Backbone, Task
 from dpc.clip.model import similarity
 from dpc.clip.views import Bank, Views, join
-from dpc.collaboration.negatives import Pool, extend, hard_negatives, rank
+from dpc.collaboration.negatives import Extended, Pool, extend, hard_negatives, rank
 from dpc.collaboration.recipe import Finetuning
 from dpc.errors import DpcError
 from dpc.training import epoch_generator, shuffled_batches
@@ -17,6 +18,29 @@ from dpc.training import epoch_generator, shuffled_batches
 # Draws of negatives must not repeat the stream that shuffles the images of the same epoch.
 DRAW_STREAM = 0x5DEECE66D
 RANKED = 64  # images of a forward pass that ranks their negatives; it keeps no gradient
+
+
+class Choice(NamedTuple):
+    """What a batch holds before any image is looked at."""
+
+    index: Tensor  # (B,) images of the batch, rows of the bank
+    rows: Extended
+    drawn: Tensor  # (n − B,) images of the negatives, rows of the pool
+
+    @property
+    def anchors(self) -> Tensor:
+        """(n − B,) for each negative the image that it was taken for, a row of the bank."""
+        return self.index[self.rows.own.cumsum(0)[~self.rows.own] - 1]
+
+
+class Drawn(NamedTuple):
+    """How often images of one class drew a hard negative of another."""
+
+    label: int
+    negative: int  # its class
+    times: int
+    anchor: int  # row of the bank: the image that drew it the last time
+    drawn: int  # row of the pool: what was drawn then
 
 
 class Sampler:
@@ -74,6 +98,14 @@ class Sampler:
     def extended(self, epoch: int) -> Generator[tuple[Views, Tensor]]:
         """Images and their hard negatives; all of them show the epoch's view."""
         self.pairs = self.steps = 0
+        for index, rows, drawn in self.chosen(epoch):
+            self._count(len(rows.labels))
+            batch = self.bank.views(index, epoch).to(self.device)
+            negative = self.pool_bank.views(drawn, epoch).to(self.device)
+            yield _placed(batch, negative, rows.own), rows.labels.to(self.device)
+
+    def chosen(self, epoch: int) -> Generator[Choice]:
+        """The extended batches of an epoch, as often as it is asked the same ones."""
         generator = epoch_generator(self.seed ^ DRAW_STREAM, epoch)
         labels, ranking = self.bank.labels.cpu(), self.ranking(epoch % self.bank.count)
         for index in self.indices(epoch):
@@ -81,11 +113,19 @@ class Sampler:
                 ranking[index], labels[index], self.recipe.k, self.recipe.refill
             )
             rows = extend(labels[index], negatives)
-            drawn = self.pool.draw(rows.labels[~rows.own], generator)
-            self._count(len(rows.labels))
-            batch = self.bank.views(index, epoch).to(self.device)
-            negative = self.pool_bank.views(drawn, epoch).to(self.device)
-            yield _placed(batch, negative, rows.own), rows.labels.to(self.device)
+            yield Choice(index, rows, self.pool.draw(rows.labels[~rows.own], generator))
+
+    def record(self, epochs: int) -> tuple[Drawn, ...]:
+        """The hard negatives of the first epochs, whether they were trained here or before a
+        checkpoint; by class and negative class, in their order."""
+        labels, pool = self.bank.labels.tolist(), self.pool_bank.labels.tolist()
+        found: dict[tuple[int, int], Drawn] = {}
+        for choice in (choice for epoch in range(epochs) for choice in self.chosen(epoch)):
+            for anchor, drawn in zip(choice.anchors.tolist(), choice.drawn.tolist(), strict=True):
+                pair = labels[anchor], pool[drawn]
+                times = found[pair].times if pair in found else 0
+                found[pair] = Drawn(*pair, times + 1, anchor, drawn)
+        return tuple(found[pair] for pair in sorted(found))
 
     def ranking(self, view: int) -> Tensor:
         """(N, K−1) classes that P finds most similar to a view of each image, its own left out;

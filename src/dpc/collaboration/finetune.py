@@ -13,7 +13,7 @@ from dpc.backbones.base import Backbone, Task
 from dpc.backbones.fitting import History, Lesson, Progress, fit
 from dpc.clip.model import logits
 from dpc.clip.views import Bank, Views
-from dpc.collaboration.extended import Sampler
+from dpc.collaboration.extended import Drawn, Sampler
 from dpc.collaboration.loss import contrastive_loss
 from dpc.collaboration.parametrization import parametrize_parallel, restore_parallel
 from dpc.collaboration.recipe import OBJECTIVES, Finetuning
@@ -32,12 +32,14 @@ class Statistics:
         steps: optimizer steps.
         images_seen: images in all batches, negatives counted.
         pairs_per_step: mean size of the extended batch; None without hard negatives.
+        negatives: which were drawn, see ``Sampler.record``; None without any.
     """
 
     history: History
     steps: int
     images_seen: int
     pairs_per_step: float | None
+    negatives: tuple[Drawn, ...] | None
 
 
 class Pair(NamedTuple):
@@ -96,15 +98,17 @@ def finetune_together(
             f"dpc.objective is {recipe.objective!r}: allowed are {', '.join(OBJECTIVES)}"
         )
     copies = [_start(pair, recipe) for pair in pairs]
-    lessons = [_lesson(*each, recipe) for each in zip(pairs, copies, strict=True)]
+    samplers = [_sampler(pair, recipe) for pair in pairs]
+    given = zip(pairs, samplers, copies, strict=True)
+    lessons = [_lesson(*each, recipe) for each in given]
     frozen = copies if recipe.couplings == "frozen" else []
     pins = [pin for parallel in frozen for pin in _pin_batch_norm(parallel)]
     histories = fit(lessons, recipe, on_epoch, resume)
     for pin in pins:
         pin.remove()
     return [
-        (_finished(parallel, pair.tuned, recipe), _statistics(history, pair.bank, recipe))
-        for pair, parallel, history in zip(pairs, copies, histories, strict=True)
+        (_finished(parallel, pair.tuned, recipe), _statistics(history, sampler))
+        for pair, sampler, parallel, history in zip(pairs, samplers, copies, histories, strict=True)
     ]
 
 
@@ -116,12 +120,15 @@ def _start(pair: Pair, recipe: Finetuning) -> Backbone:
     return parallel
 
 
-def _lesson(pair: Pair, parallel: Backbone, recipe: Finetuning) -> Lesson:
+def _sampler(pair: Pair, recipe: Finetuning) -> Sampler:
     task, tuned, bank, seed, pool = pair
-    sampler = Sampler(task, tuned, bank, bank if pool is None else pool, recipe, seed)
+    return Sampler(task, tuned, bank, bank if pool is None else pool, recipe, seed)
+
+
+def _lesson(pair: Pair, sampler: Sampler, parallel: Backbone, recipe: Finetuning) -> Lesson:
     return Lesson(
-        f"seed{seed}",
-        task,
+        f"seed{pair.seed}",
+        pair.task,
         parallel,
         sampler.extended if recipe.objective == "contrastive" else sampler.plain,
         _objective(parallel, recipe),
@@ -231,14 +238,14 @@ def _pin_batch_norm(module: nn.Module) -> list[torch.utils.hooks.RemovableHandle
     ]
 
 
-def _statistics(history: History, bank: Bank, recipe: Finetuning) -> Statistics:
-    steps = steps_an_epoch(len(bank.labels), recipe.batch)
+def _statistics(history: History, sampler: Sampler) -> Statistics:
+    steps = steps_an_epoch(len(sampler.bank.labels), sampler.recipe.batch)
     pairs = history.get(PAIRS, [])
+    mined = sampler.recipe.objective == "contrastive"
     return Statistics(
         history={name: values for name, values in history.items() if name != PAIRS},
         steps=steps * len(pairs),
         images_seen=round(sum(pairs) * steps),
-        pairs_per_step=sum(pairs) / len(pairs)
-        if pairs and recipe.objective == "contrastive"
-        else None,
+        pairs_per_step=sum(pairs) / len(pairs) if pairs and mined else None,
+        negatives=sampler.record(len(pairs)) if mined else None,
     )
