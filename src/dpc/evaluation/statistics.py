@@ -1,10 +1,16 @@
-"""Means, spreads and paired tests of accuracies in percent; no tensors here."""
+"""Means, spreads and paired tests of accuracies in percent; no tensors here.
+
+scipy is imported where it is asked: the means are wanted without it.
+"""
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 TIE = 1e-9  # percent points: accuracies closer than this are equal
+LEVEL = 0.95  # coverage of intervals
+ALPHA = 0.05  # a p below this is called significant
+POWER = 0.8  # of a difference that is called detectable
 
 
 def harmonic_mean(base: float, new: float) -> float:
@@ -23,6 +29,22 @@ class Summary:
     std: float | None
     n: int
 
+    def interval(self, level: float = LEVEL) -> tuple[float, float] | None:
+        """Student's interval of the mean, n - 1 degrees of freedom; None without a deviation."""
+        if self.std is None:
+            return None
+        half = critical(self.n - 1, level) * self.std / math.sqrt(self.n)
+        return self.mean - half, self.mean + half
+
+
+def critical(freedom: int, level: float = LEVEL) -> float:
+    """How many standard errors Student's interval of this coverage reaches to each side."""
+    from scipy.special import stdtrit
+
+    if not 0 < level < 1:
+        raise ValueError(f"level is between 0 and 1, got {level}")
+    return float(stdtrit(freedom, (1 + level) / 2))
+
 
 def summarize(values: Sequence[float]) -> Summary:
     """Mean and standard deviation with ddof 1; ``std`` is None for a single value."""
@@ -39,12 +61,14 @@ def summarize(values: Sequence[float]) -> Summary:
 class PairedTest:
     """Student's t of paired differences, with the two-sided p and an interval of the mean.
 
-    ``t``, ``p``, ``low`` and ``high`` are None for a single pair: one difference has no spread.
+    ``t``, ``p``, ``low`` and ``high`` are None where there is no spread to judge by: of a single
+    pair, and where all pairs differ by one and the same amount. ``std`` has n - 1 below.
     ``wins``, ``ties`` and ``losses`` count the pairs whose difference is above, at and below 0.
     """
 
     n: int
     mean: float
+    std: float | None
     low: float | None
     high: float | None
     t: float | None
@@ -54,32 +78,57 @@ class PairedTest:
     losses: int
 
 
-def paired_t(differences: Sequence[float], level: float = 0.95) -> PairedTest:
+def paired_t(differences: Sequence[float], level: float = LEVEL) -> PairedTest:
     """Test whether the mean of paired differences is 0.
 
-    All pairs equal to 0 give t = 0 and p = 1. One and the same difference in all pairs gives an
-    infinite t and p = 0, as in scipy: it has no spread to be judged by.
+    All pairs equal to 0 give t = 0 and p = 1. One other difference in all pairs gives no test,
+    where scipy has p = 0: accuracies move in steps of one test image, so that a few runs often
+    agree by chance, and their spread is too small to be seen rather than none.
 
     Args:
         differences: first minus second of each pair, in percent points.
         level: coverage of the interval of the mean.
     """
-    if not 0 < level < 1:
-        raise ValueError(f"level is between 0 and 1, got {level}")
     summary = summarize(differences)
     wins = sum(difference > TIE for difference in differences)
     losses = sum(difference < -TIE for difference in differences)
-    ties = summary.n - wins - losses
-    if summary.std is None:
-        return PairedTest(1, summary.mean, None, None, None, None, wins, ties, losses)
-    if ties == summary.n:
-        return PairedTest(summary.n, 0.0, 0.0, 0.0, 0.0, 1.0, wins, ties, losses)
-    error = summary.std / math.sqrt(summary.n) if summary.std > TIE else 0.0
-    t = summary.mean / error if error > 0 else math.copysign(math.inf, summary.mean)
-    from scipy.special import stdtr, stdtrit  # here: the other functions are asked without scipy
+    n, mean, std, ties = summary.n, summary.mean, summary.std, summary.n - wins - losses
+    if std is not None and ties == n:
+        return PairedTest(n, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0, wins, ties, losses)
+    interval = summary.interval(level)
+    if std is None or interval is None or std <= TIE:
+        return PairedTest(n, mean, std, None, None, None, None, wins, ties, losses)
+    from scipy.special import stdtr
 
-    freedom = summary.n - 1
-    half = float(stdtrit(freedom, (1 + level) / 2)) * error
-    p = float(2 * stdtr(freedom, -abs(t)))
-    low, high = summary.mean - half, summary.mean + half
-    return PairedTest(summary.n, summary.mean, low, high, t, p, wins, ties, losses)
+    t = mean / (std / math.sqrt(n))
+    return PairedTest(n, mean, std, *interval, t, float(2 * stdtr(n - 1, -abs(t))), wins, ties, losses)
+
+
+def holm(values: Sequence[float | None]) -> list[float | None]:
+    """p values adjusted by Holm's step-down rule, in the order given.
+
+    Calling significant what is below α then errs in any of the tests with probability α at most,
+    whatever they have to do with each other (Holm 1979). None is no test and stays None.
+    """
+    known = sorted((p, place) for place, p in enumerate(values) if p is not None)
+    found: list[float | None] = [None] * len(values)
+    largest = 0.0
+    for rank, (p, place) in enumerate(known):
+        largest = max(largest, min(1.0, (len(known) - rank) * p))
+        found[place] = largest
+    return found
+
+
+def detectable(test: PairedTest) -> float | None:
+    """The true difference that a test like this finds four times out of five, in percent points.
+
+    Of one test at the 5 % level, two-sided, for as many pairs with this deviation; the far tail,
+    below 1e-6 here, is left out. None where nothing was tested.
+    """
+    if test.p is None or not test.std:
+        return None
+    from scipy.special import nctdtrinc  # the non-centrality by the power
+
+    freedom = test.n - 1
+    shift = float(nctdtrinc(freedom, 1 - POWER, critical(freedom, 1 - ALPHA)))
+    return shift * test.std / math.sqrt(test.n)
