@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -61,9 +62,19 @@ def run_stage(options: argparse.Namespace) -> None:
         for paragraph in plans(params, wanted):
             print(paragraph, flush=True)
         return
-    run_all(work, _groups(wanted), count)
+    begin = time.monotonic()
+    computed = run_all(work, _groups(wanted), count)
     for job in wanted if options.stage == "evaluate" else ():
         _say_row(job.outputs["row.safetensors"])
+    _say_end(options.stage, layout, len(wanted), computed, time.monotonic() - begin)
+
+
+def _say_end(stage: str, layout: "Layout", cells: int, computed: int, seconds: float) -> None:
+    from dpc.progress import LOG, duration
+
+    count = f"{cells} cell{'' if cells == 1 else 's'}"
+    text = "%s: %s in %s, %d computed, %d from the store, below %s"
+    LOG.info(text, stage, count, duration(seconds), computed, cells - computed, layout.root)
 
 
 def _beside_each_other(stage: str, asked: int | None, params: "Params") -> int:

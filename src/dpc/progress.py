@@ -1,26 +1,74 @@
-"""What a person sees while a stage works: a bar on a terminal, now and then a line in a log."""
+"""What a person sees while a stage works: a bar on a terminal, now and then a line elsewhere, and
+in any case a log file for each job."""
 
 import logging
+import multiprocessing
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sized
-from typing import TypeVar
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
 
-from tqdm import tqdm
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.progress import Progress
 
 T = TypeVar("T")
 LOG = logging.getLogger("dpc")
 SECONDS = 10.0  # between plain lines
 
 
+class _ToPeople(logging.Handler):
+    """Messages on stderr; above a bar, where one is on the screen."""
+
+    console: "Console | None" = None  # of the bar that is on the screen
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            if self.console is None:
+                print(self.format(record), file=sys.stderr, flush=True)
+            else:
+                self.console.print(self.format(record), markup=False, highlight=False)
+        except BrokenPipeError:  # nobody reads any more; the work goes on
+            self.handleError(record)
+
+
 def setup(verbosity: int) -> None:
-    """Messages go to stderr: -1 warnings only, 0 what was written, 1 every detail."""
-    level = {-1: logging.WARNING, 0: logging.INFO}.get(verbosity, logging.DEBUG)
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(logging.Formatter("%(message)s"))
+    """Messages go to stderr: -1 warnings only, 0 what was written, 1 every detail.
+
+    Log files of jobs hold every detail in any case.
+    """
+    handler = _ToPeople({-1: logging.WARNING, 0: logging.INFO}.get(verbosity, logging.DEBUG))
+    if verbosity < -1:
+        handler.setLevel(logging.ERROR)
     LOG.handlers[:] = [handler]
-    LOG.setLevel(level)
+    LOG.setLevel(logging.DEBUG)
     LOG.propagate = False
+
+
+@contextmanager
+def logged(path: Path) -> Iterator[None]:
+    """Write a copy of all messages to a file, with the time of each, until the block ends."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handler = logging.FileHandler(path, mode="w", encoding="utf-8")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    LOG.addHandler(handler)
+    try:
+        yield
+    finally:
+        LOG.removeHandler(handler)
+        handler.close()
+
+
+def duration(seconds: float) -> str:
+    """``8.1 s``, ``3 min 20 s`` or ``2 h 5 min``."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest} s"
+    return f"{minutes // 60} h {minutes % 60} min"
 
 
 def track(
@@ -38,50 +86,90 @@ def track(
     """
     if total is None and isinstance(items, Sized):
         total = len(items)
-    if not LOG.isEnabledFor(logging.INFO):
-        yield from items
-        return
-    if sys.stderr.isatty():
-        with tqdm(desc=what, total=total, unit=unit, leave=False) as bar:
-            for item in items:
-                yield item
-                bar.update(size(item))
-        return
-    begin = last = time.monotonic()
-    done = 0
-    for item in items:
-        yield item
-        done += size(item)
-        now = time.monotonic()
-        if now - last >= SECONDS:
-            last = now
-            share = f" of {total} ({100 * done / total:.0f} %)" if total else ""
-            LOG.info("%s: %d%s, %.1f %s/s", what, done, share, done / (now - begin), unit)
+    meter, done = Meter(what, total, unit), 0
+    try:
+        for item in items:
+            yield item
+            done += size(item)
+            meter.show(done)
+    finally:
+        meter.close()
 
 
 class Meter:
-    """How far a training is: a bar on a terminal, a plain line now and then in a log."""
+    """How far a work is: a bar on a terminal, a plain line now and then elsewhere.
 
-    def __init__(self, what: str, total: int, unit: str):
+    Args:
+        what: the work.
+        total: units of all of it; None: nobody knows.
+        unit: what is counted.
+    """
+
+    def __init__(self, what: str, total: int | None, unit: str):
         self._what, self._total, self._unit = what, total, unit
-        self._last = time.monotonic()
-        self._bar: tqdm | None = None
-        if LOG.isEnabledFor(logging.INFO) and sys.stderr.isatty():
-            self._bar = tqdm(desc=what, total=total, unit=unit, leave=False)
+        self._begin = self._last = time.monotonic()
+        self._bar: Progress | None = None
+        if _on_screen():
+            self._bar = _bar(unit)
+            self._task = self._bar.add_task(what, total=total, numbers="")
+            self._bar.start()
+            _people().console = self._bar.console
 
-    def show(self, done: int, numbers: Mapping[str, float]) -> None:
+    def show(self, done: int, numbers: Mapping[str, float] | None = None) -> None:
         """``done`` units are finished; ``numbers`` describe the last one."""
+        text = ", ".join(f"{name} {value:.3g}" for name, value in (numbers or {}).items())
         if self._bar is not None:
-            self._bar.set_postfix({name: f"{value:.3g}" for name, value in numbers.items()})
-            self._bar.update(done - self._bar.n)
-            return
+            self._bar.update(self._task, completed=done, numbers=text)
         now = time.monotonic()
-        if now - self._last >= SECONDS:
-            self._last = now
-            text = ", ".join(f"{name} {value:.3g}" for name, value in numbers.items())
-            LOG.info("%s: %d of %d %s, %s", self._what, done, self._total, self._unit, text)
+        if now - self._last < SECONDS:
+            return
+        self._last = now
+        of = f" of {self._total}" if self._total else ""
+        share = f" ({100 * done / self._total:.0f} %)" if self._total else ""
+        rate = f"{done / (now - self._begin):.3g} {self._unit}/s"
+        line = f"{self._what}: {done}{of} {self._unit}{share}, {text or rate}"
+        LOG.log(logging.DEBUG if self._bar is not None else logging.INFO, line)
 
     def close(self) -> None:
         """Take the bar away."""
         if self._bar is not None:
-            self._bar.close()
+            self._bar.stop()
+            _people().console = None
+            self._bar = None
+
+
+def _people() -> _ToPeople:
+    return next(each for each in LOG.handlers if isinstance(each, _ToPeople))
+
+
+def _on_screen() -> bool:
+    """Whether a bar may be drawn: one at a time, on a terminal, by the process that a person
+    started. Those beside it would draw over each other and write lines."""
+    if multiprocessing.parent_process() is not None or not sys.stderr.isatty():
+        return False
+    found = [each for each in LOG.handlers if isinstance(each, _ToPeople)]
+    return bool(found) and found[0].level <= logging.INFO and found[0].console is None
+
+
+def _bar(unit: str) -> "Progress":
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
+    return Progress(
+        TextColumn("{task.description}", markup=False),
+        BarColumn(bar_width=24),
+        MofNCompleteColumn(),
+        TextColumn(unit, markup=False),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[numbers]}", markup=False),
+        console=Console(stderr=True),
+        transient=True,
+    )

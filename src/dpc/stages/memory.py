@@ -22,7 +22,7 @@ SAID = (
 STOPPED = "DataLoader worker (pid"
 
 
-def run_within(params: Params, job: Job) -> None:
+def run_within(params: Params, job: Job) -> bool:
     """:func:`dpc.stages.runner.run`, in the memory that there is.
 
     Raises:
@@ -30,8 +30,7 @@ def run_within(params: Params, job: Job) -> None:
             :func:`dpc.stages.runner.run`.
     """
     try:
-        run(job)
-        return
+        return run(job)
     except (MemoryError, RuntimeError) as problem:
         # torch raises it in a signal handler: wherever this process is when the other one ends
         if STOPPED in str(problem):

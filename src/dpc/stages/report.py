@@ -1,6 +1,7 @@
 """`dpc report`: the page, its tables and figures, and the metrics, out of the evaluated rows."""
 
 import platform
+import time
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ from dpc.errors import DpcError
 from dpc.files import write_atomically
 from dpc.params.load import without_places
 from dpc.params.sections import Params
-from dpc.progress import LOG
+from dpc.progress import LOG, duration
 from dpc.provenance import library_versions
 from dpc.report.page import ReportContext, build
 from dpc.stages import live, slices
@@ -29,6 +30,7 @@ def write(params: Params, layout: Layout) -> None:
     Raises:
         DpcError: a row, or anything that it came from, is missing or stale.
     """
+    begin = time.monotonic()
     behind = stale(params, layout)
     if behind:
         raise DpcError(
@@ -40,7 +42,8 @@ def write(params: Params, layout: Layout) -> None:
     for path in sorted([*layout.report.rglob("*"), *layout.live.rglob("*")]):
         if path.is_file() and path not in content:
             path.unlink()
-    LOG.info("report: wrote %s", layout.report / "index.html")
+    taken = duration(time.monotonic() - begin)
+    LOG.info("report: wrote %s, %d files (%s)", layout.report / "index.html", len(content), taken)
 
 
 def files(params: Params, layout: Layout) -> dict[Path, bytes]:

@@ -14,13 +14,14 @@ from dpc.devices import device_kind
 from dpc.errors import DpcError, TrainingError
 from dpc.files import digest, sweep, write_atomically
 from dpc.params.sections import Params
-from dpc.progress import LOG
+from dpc.progress import LOG, duration, logged
 from dpc.provenance import library_versions
 from dpc.stages.cells import Draw, titled
 from dpc.stages.layout import Layout, checkpoint
 from dpc.stages.slices import Slice
 from dpc.store import Store
 
+LOGS = Path("logs/jobs")
 TIMINGS = Path("logs/timings")
 Made = Mapping[str, Artifact | bytes]
 
@@ -106,10 +107,22 @@ class Job:
 def run(job: Job, store: Store | None = None) -> bool:
     """Do the work, or take it out of the store; True if it had to be done.
 
+    What is said of a cell of the engines' tree stands in a log file of its own as well.
+
     Raises:
         DpcError: a missing or damaged input, or whatever the work itself refuses.
     """
-    store = store or Store()
+    if not _in_engines_tree(job):
+        return _run(job, store or Store())
+    with logged(LOGS / f"{_file_name(job)}.log"):
+        try:
+            return _run(job, store or Store())
+        except DpcError as problem:
+            LOG.debug("%s failed: %s", job.title, problem)
+            raise
+
+
+def _run(job: Job, store: Store) -> bool:
     begin, cpu = time.monotonic(), time.process_time()
     inputs = {role: entry.read() for role, entry in job.inputs.items()}
     for role, artifact in inputs.items():
@@ -134,7 +147,7 @@ def run(job: Job, store: Store | None = None) -> bool:
     sweep(forget)
     _record(job, entry is None, time.monotonic() - begin, time.process_time() - cpu)
     paths = ", ".join(str(path) for path in job.outputs.values())
-    source = "taken from the store" if entry is not None else f"{time.monotonic() - begin:.1f} s"
+    source = "taken from the store" if entry is not None else duration(time.monotonic() - begin)
     LOG.info("%s: wrote %s (%s)", job.title, paths, source)
     return entry is None
 
@@ -190,10 +203,9 @@ def _encoded(name: str, value: Artifact | bytes, provenance: Mapping[str, Any]) 
 
 def _record(job: Job, worked: bool, seconds: float, cpu: float) -> None:
     """Time and memory beside the results, never inside them: those must not differ by a clock."""
-    if next(iter(job.outputs.values())).parts[0] != Layout().root.name:
-        return  # a trial in a scratch tree
+    if not _in_engines_tree(job):
+        return
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    name = "-".join(job.title.split())
     content = {
         "title": job.title,
         "worked": worked,
@@ -201,7 +213,16 @@ def _record(job: Job, worked: bool, seconds: float, cpu: float) -> None:
         "cpu_seconds": round(cpu, 2),
         "process_peak_mib": round(peak),
     }
-    write_atomically(TIMINGS / f"{name}.json", json.dumps(content).encode())
+    write_atomically(TIMINGS / f"{_file_name(job)}.json", json.dumps(content).encode())
+
+
+def _in_engines_tree(job: Job) -> bool:
+    """Whether it is no trial in a scratch tree."""
+    return next(iter(job.outputs.values())).parts[0] == Layout().root.name
+
+
+def _file_name(job: Job) -> str:
+    return "-".join(job.title.split())
 
 
 def _shown(versions: Mapping[str, str]) -> str:
