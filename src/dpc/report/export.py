@@ -1,10 +1,9 @@
 """The tables as files: CSV, Markdown and LaTeX (booktabs)."""
 
-import csv
-import io
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from dpc.report.ablations import rung_key, rungs
+from dpc.report.csvs import csv_text
 from dpc.report.curves import Point, curve, losses
 from dpc.report.effects import Effect
 from dpc.report.recipes import facts
@@ -30,7 +29,7 @@ def table_csv(series: Series) -> str:
                 line = _table_line(each, contender, name)
                 if line is not None:
                     lines.append([name, contender.key, *shots, *line])
-    return _csv(lines)
+    return csv_text(lines)
 
 
 def _table_line(results: Results, contender: Contender, name: str) -> list[str] | None:
@@ -76,7 +75,7 @@ def curves_csv(series: Series) -> str:
                     for point in curve(runs, name, split):
                         start = [dataset, contender.key, *shots, name, split, f"{point.x:g}"]
                         lines.append([*start, *_values(point)])
-    return _csv(lines)
+    return csv_text(lines)
 
 
 def losses_csv(series: Series) -> str:
@@ -91,7 +90,7 @@ def losses_csv(series: Series) -> str:
                     for point in points:
                         start = [dataset, contender.key, *shots, name, f"{point.x:g}"]
                         lines.append([*start, *_values(point)])
-    return _csv(lines)
+    return csv_text(lines)
 
 
 def ablations_csv(ladder: Results) -> str:
@@ -109,7 +108,7 @@ def ablations_csv(ladder: Results) -> str:
             seeds = " ".join(str(seed) for seed in cell.seeds if seed is not None)
             images = [_number(cell.images_per_step), _number(cell.images_seen)]
             lines.append([*start, seeds, *_accuracies(cell, metrics), *images])
-    return _csv(lines)
+    return csv_text(lines)
 
 
 def effects_csv(tested: Mapping[int | None, Sequence[Effect]]) -> str:
@@ -120,7 +119,7 @@ def effects_csv(tested: Mapping[int | None, Sequence[Effect]]) -> str:
     for shots, group in tested.items():
         for effect in group:
             lines.append([str(shots)] * by_shots + _effect_line(effect))
-    return _csv(lines)
+    return csv_text(lines)
 
 
 def _effect_line(effect: Effect) -> list[str]:
@@ -231,9 +230,3 @@ def _number(value: float | None, digits: int = 4) -> str:
         return ""
     text = f"{value:.{digits}f}".rstrip("0").rstrip(".")
     return "0" if text == "-0" else text
-
-
-def _csv(lines: Iterable[Sequence[str]]) -> str:
-    buffer = io.StringIO()
-    csv.writer(buffer, lineterminator="\n").writerows(lines)
-    return buffer.getvalue()

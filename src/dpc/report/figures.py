@@ -14,6 +14,7 @@ from dpc.report.rows import Results
 from dpc.report.svg import LINES, TONES, Drawing, color, draw, slug, tone
 
 DASHES = ("-", "--", "-.", ":")
+POINT = ("mean", "std", "seeds")  # of a point, after its place
 PANEL = (3.6, 2.7)  # inches: three abreast on a desk, one on a phone, letters readable on both
 
 
@@ -56,6 +57,12 @@ def _backbone_panel(results: Results, curve_name: str, backbone: str) -> Drawing
         _curve_alt(title, symbol, noun, test, val),
         PANEL,
         partial(_weight_panel, (test, val), used, words, tint),
+        fields=("images", curve_name, *POINT),
+        numbers=(
+            [name, *_fields(point)]
+            for name, points in (("test", test), ("validation", val))
+            for point in points
+        ),
     )
 
 
@@ -86,6 +93,8 @@ def _set_panel(results: Results, curve_name: str, dataset: str) -> Drawing | Non
         alt,
         PANEL,
         partial(_change_panel, results, lines, (dataset, symbol, split)),
+        fields=("backbone", curve_name, "change", "seeds"),
+        numbers=([name, p.x, p.mean, p.n] for name, points in lines.items() for p in points),
     )
 
 
@@ -143,6 +152,13 @@ def training_curves(results: Results) -> list[Drawing]:
                     PANEL,
                     partial(_training_panels, series, title, tone(results.backbones, backbone)),
                     columns=2,
+                    fields=("run", "loss", "epoch", *POINT),
+                    numbers=(
+                        [run, loss, *_fields(point)]
+                        for run, named in series.items()
+                        for loss, points in named.items()
+                        for point in points
+                    ),
                 )
             )
     return drawings
@@ -209,6 +225,10 @@ def _band(axes: Axes, points: Sequence[Point], name: str, dash: str, label: str)
     axes.plot(x, mean, dash, color=color(name), marker=marker, markersize=3, label=label, zorder=3)
     if std.any():
         axes.fill_between(x, mean - std, mean + std, color=color(name), alpha=0.18, linewidth=0)
+
+
+def _fields(point: Point) -> tuple[float | None, ...]:
+    return point.x, point.mean, point.std, point.n
 
 
 def _curve_alt(

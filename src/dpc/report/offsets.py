@@ -3,14 +3,13 @@
 An offset is taken off the logits of base names: below 0 it favours them, above 0 the new ones.
 """
 
-import csv
-import io
 from collections.abc import Sequence
 from functools import partial
 
 from matplotlib.axes import Axes
 
 from dpc.report.context import Report
+from dpc.report.csvs import csv_text
 from dpc.report.curves import OffsetPoint, offset_curve
 from dpc.report.rows import Results
 from dpc.report.scores import Contender
@@ -88,9 +87,7 @@ def offsets_csv(results: Results) -> str:
                 ]
                 start = [name, contender.key, f"{point.offset:g}"]
                 lines.append([*start, *numbers, str(point.base.n)])
-    buffer = io.StringIO()
-    csv.writer(buffer, lineterminator="\n").writerows(lines)
-    return buffer.getvalue()
+    return csv_text(lines)
 
 
 def _curves(results: Results, sets: Sequence[str]) -> dict[Contender, list[OffsetPoint]]:
@@ -105,7 +102,18 @@ def _drawing(results: Results, title: str, curves: dict[Contender, list[OffsetPo
         f"{points[-1].offset:g}."
         for contender, points in curves.items()
     )
-    return draw(slug("offsets"), title, alt, SIZE, partial(_paint, results, title, curves))
+    paint = partial(_paint, results, title, curves)
+    return draw(
+        slug("offsets"),
+        title,
+        alt,
+        SIZE,
+        paint,
+        fields=("method", "offset", "base", "new"),
+        numbers=(
+            [m.key, p.offset, p.base.mean, p.new.mean] for m, of in curves.items() for p in of
+        ),
+    )
 
 
 def _paint(

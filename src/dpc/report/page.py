@@ -52,6 +52,7 @@ def build(rows: Iterable[Row], context: ReportContext) -> dict[str, bytes]:
         for drawing in (each for gallery in section.galleries for each in gallery.drawings):
             content[f"figures/{drawing.name}.svg"] = drawing.svg
             content[f"figures/{drawing.name}.pdf"] = drawing.pdf
+            content[f"figures/{drawing.name}.csv"] = drawing.csv.encode("utf-8")
     return dict(sorted(content.items()))
 
 

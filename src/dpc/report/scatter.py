@@ -56,6 +56,8 @@ def _draw(results: Results, name: tuple[str, str], title: str, cells: Cells) -> 
         f"Scatter plot of base against new accuracy. {_alt(cells)}",
         SCATTER,
         partial(_scatter, cells, tones, title),
+        fields=("dataset", "method", "base", "new"),
+        numbers=([n, m.key, c["base"].mean, c["new"].mean] for (n, m), c in cells.items()),
     )
 
 

@@ -102,7 +102,19 @@ def _panel(series: Series, name: str) -> Drawing | None:
         for contender, points in lines.items()
     )
     paint = partial(_paint, results, _axis(series), lines, title)
-    return draw(slug("shots", name.lower()), title, alt, PANEL, paint)
+    return draw(
+        slug("shots", name.lower()),
+        title,
+        alt,
+        PANEL,
+        paint,
+        fields=("method", "shots", "accuracy", "std", "seeds"),
+        numbers=(
+            [m.key, "0" if k is None else shots_text(k), each.mean, each.std, each.n]
+            for m, points in lines.items()
+            for k, each in points.items()
+        ),
+    )
 
 
 def _paint(
@@ -153,7 +165,15 @@ def _gain_panel(series: Series) -> Drawing | None:
         for backbone, points in lines.items()
     )
     paint = partial(_paint_gains, results, _axis(series), lines, title)
-    return draw(slug("shots", "gain"), title, alt, PANEL, paint)
+    return draw(
+        slug("shots", "gain"),
+        title,
+        alt,
+        PANEL,
+        paint,
+        fields=("backbone", "shots", "gain", "half_interval"),
+        numbers=([b, shots_text(shots), *gain] for b, of in lines.items() for shots, *gain in of),
+    )
 
 
 def _paint_gains(

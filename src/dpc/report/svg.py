@@ -2,7 +2,7 @@
 
 import io
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import matplotlib.style
@@ -10,6 +10,8 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_pdf import FigureCanvasPdf
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
+
+from dpc.report.csvs import Field, csv_text
 
 # A colour is a backbone, by its place in the table: nothing here knows a backbone by name. Tones
 # after Okabe and Ito, told apart by colour-blind readers; shapes and dashes repeat what they say.
@@ -63,13 +65,17 @@ STYLE = {
 
 @dataclass(frozen=True)
 class Drawing:
-    """A finished figure: file name without suffix, its text for those who cannot see it, bytes."""
+    """A finished figure: file name without suffix, its text for those who cannot see it, bytes.
+
+    ``csv`` holds the numbers as they are drawn.
+    """
 
     name: str
     title: str
     alt: str
     svg: bytes
     pdf: bytes
+    csv: str
 
     @property
     def inline(self) -> str:
@@ -105,6 +111,9 @@ def draw(
     size: tuple[float, float],
     paint: Callable[[list[Axes]], None],
     columns: int = 1,
+    *,
+    fields: Sequence[str],
+    numbers: Iterable[Sequence[Field]],
 ) -> Drawing:
     """Paint axes side by side and save them, with bytes that depend on nothing but the data.
 
@@ -115,6 +124,8 @@ def draw(
         size: width and height in inches.
         paint: draws into the axes it is given.
         columns: number of axes.
+        fields: headings of the figure's CSV.
+        numbers: its lines: what is drawn.
     """
     with matplotlib.style.context(["default", STYLE]):
         figure = Figure(figsize=size, layout="constrained")
@@ -124,7 +135,7 @@ def draw(
         FigureCanvasSVG(figure).print_svg(svg, metadata={"Date": None, "Creator": None})
         figure.set_layout_engine("none")
         FigureCanvasPdf(figure).print_pdf(pdf, metadata={"CreationDate": None})
-    return Drawing(name, title, alt, svg.getvalue(), pdf.getvalue())
+    return Drawing(name, title, alt, svg.getvalue(), pdf.getvalue(), csv_text([fields, *numbers]))
 
 
 def slug(*parts: str) -> str:
