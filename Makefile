@@ -2,6 +2,7 @@
 # make test    the environment and the whole test suite, on all cores
 # make setup   the environment alone (.venv), from requirements.lock
 # make lint    ruff and mypy
+# make docs    these pages as a site, .cache/site/index.html
 # make lock    write requirements.lock anew; make lock UPGRADE=--upgrade takes newer versions
 # make clean   remove results, logs and the tools' caches; the environment and the store stay
 #
@@ -33,7 +34,7 @@ FIND_PYTHON = python=; for candidate in $(CANDIDATES); do \
 	echo "Python 3.11 or newer is needed, tried: $(CANDIDATES); name one: make PYTHON=/path/to/python3.11" >&2; \
 	exit 1; fi
 
-.PHONY: help setup demo test lint lock clean
+.PHONY: help setup demo test lint docs lock clean
 
 help:
 	@sed -n '/^#/!q; s/^# \{0,1\}//p' Makefile
@@ -61,6 +62,11 @@ test: $(READY)
 lint: $(READY)
 	@status=0; for check in "ruff check ." "ruff format --check ." "mypy"; do \
 	echo "$$check"; $$check || status=1; done; exit $$status
+
+# The variable: no advertisement for the tool's successor in every build.
+docs: $(READY)
+	NO_MKDOCS_2_WARNING=1 mkdocs build --strict
+	@echo "The site: $(CURDIR)/.cache/site/index.html   (to search in it: mkdocs serve)"
 
 lock:
 	@$(FIND_PYTHON); "$$python" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || \
