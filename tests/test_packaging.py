@@ -11,7 +11,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from ruamel.yaml import YAML
 
-from dpc.cli import _parser
+from dpc.cli import command_parser
 from dpc.clip.spec import EMBEDDED_MODELS
 from dpc.icons.families import FAMILIES
 from dpc.params.load import description_for, preset, preset_heading, presets
@@ -45,7 +45,7 @@ def parsed(command):
     """What the command line makes of one of our commands; it must understand every word."""
     words = shlex.split(command)
     assert words[0] == "dpc", command
-    return _parser().parse_args(words[1:])
+    return command_parser().parse_args(words[1:])
 
 
 def test_conda_gets_the_same_requirements():

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from composed import preset
 
-from dpc.cli import _parser, main
+from dpc.cli import command_parser, main
 from dpc.params.load import checked, load, preset_heading, presets
 from dpc.report.paper_reasons import left_out, reasons
 from dpc.stages.cells import draws_of, methods
@@ -213,7 +213,7 @@ def commands():
 @pytest.mark.parametrize("command", commands())
 def test_the_commands_of_the_page_are_understood(command):
     words = shlex.split(command)[1:]
-    assert _parser().parse_args(words).command == words[0]
+    assert command_parser().parse_args(words).command == words[0]
     if words[0] == "params":
         assert main(words) == 0
         assert load().protocol == "base-to-new"

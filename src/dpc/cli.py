@@ -42,7 +42,7 @@ all it needs into a scratch folder, never into the tree that Snakemake and DVC o
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; the process's exit code: 0, 1 (a problem in one line), 2 (wrong params)."""
-    options = _parser().parse_args(arguments)
+    options = command_parser().parse_args(arguments)
     setup(options.verbose - options.quiet)
     postpone_compiler()
     try:
@@ -58,7 +58,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 141
 
 
-def _parser() -> argparse.ArgumentParser:
+def command_parser() -> argparse.ArgumentParser:
+    """What ``dpc`` understands; docs/commands.md is made of it."""
     common = argparse.ArgumentParser(add_help=False)
     common.add_argument("-q", "--quiet", action="count", default=0, help="warnings only")
     common.add_argument("-v", "--verbose", action="count", default=0, help="every detail")
