@@ -90,7 +90,7 @@ def _add_stage(parsers: Parsers, common: argparse.ArgumentParser, stage: str, te
         stage,
         parents=[common],
         help=text,
-        description=text.capitalize() + ".",
+        description=text[0].upper() + text[1:] + ".",
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -176,7 +176,7 @@ def _add_others(parsers: Parsers, common: argparse.ArgumentParser) -> None:
     }
     for name, (function, text) in simple.items():
         command = parsers.add_parser(
-            name, parents=[common], help=text, description=text.capitalize()
+            name, parents=[common], help=text, description=text[0].upper() + text[1:]
         )
         command.set_defaults(run=function)
     command = parsers.add_parser(

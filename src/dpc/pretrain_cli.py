@@ -19,8 +19,10 @@ def add_parser(
     command.add_argument(
         "--out", type=Path, default=Path("src/dpc/clip/weights"), help="where the weights go"
     )
-    command.add_argument("--seed", type=int, default=1)
-    command.add_argument("--threads", type=int, default=1, choices=(1, 2))
+    command.add_argument("--seed", type=int, default=1, help="of all that is drawn (default: 1)")
+    command.add_argument(
+        "--threads", type=int, default=1, choices=(1, 2), help="part of the result (default: 1)"
+    )
     command.set_defaults(run=_run)
 
 
