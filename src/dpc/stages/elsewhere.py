@@ -90,7 +90,7 @@ def taken(
         learned = {name: list(value.shape) for name, value in module.named_parameters()}
         results |= {"epochs": 0, "learned": learned}
     else:
-        results["pairs_per_step"] = None
+        results |= {"pairs_per_step": None, "negatives": None}
     return Artifact(arrays(found), results)
 
 

@@ -17,6 +17,7 @@ from dpc.stages.inputs import (
     tuned_input,
 )
 from dpc.stages.layout import Layout
+from dpc.stages.negatives import of_row
 from dpc.stages.runner import Input, Job, Made, device_of
 
 
@@ -29,7 +30,7 @@ def job(params: Params, layout: Layout, dataset: str, method: Method, draw: Draw
         params = params.at(source, shots)
 
     def make(artifacts: Mapping[str, Artifact], key: str) -> Made:
-        row, arrays = evaluate(params, layout, dataset, method, artifacts)
+        row, arrays = evaluate(params, layout, dataset, method, artifacts, seed)
         cell = {
             "dataset": dataset,
             "source": source,
@@ -81,14 +82,16 @@ def evaluate(
     dataset: str,
     method: Method,
     inputs: Mapping[str, Artifact],
+    seed: int | None = None,
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """A row (see ``report.rows``) and its arrays (see ``readings.Tested``).
+    """A row (see ``report.rows``) and its arrays (see ``readings.Tested``, ``channels.measured``).
 
     Tuned classes are read with P̃_b = ω_b·P' + (1 − ω_b)·P, all others with P̃_n (DPC, eq. of
     Weighting-Decoupling); a row without DPC is P on both.
     """
     import torch
 
+    from dpc.stages.channels import BEYOND, measured
     from dpc.stages.models import models
     from dpc.stages.readings import Reading, run_test
 
@@ -101,23 +104,33 @@ def evaluate(
         tuned,
         weight,
         weight_new,
-        sweep=dpc.sweep if mixed and tuned else (),
+        sweep=(*dpc.sweep, *BEYOND) if mixed and tuned else (),
         sweep_new=dpc.sweep_new if mixed else (),
     )
     with torch.no_grad(), models(params, layout, dataset, method, inputs) as found:
         tested = run_test(params.protocol, found, reading)
+        channels = None
+        if mixed and tuned and seed is not None:
+            classes = range(reading.base if params.halved else reading.classes)
+            channels, profiles = measured(params, method, found, inputs, classes, seed)
+            tested.arrays |= profiles
     row = method_fields(params, method) | tested.fields | {"curves": None, "selected": None}
     if mixed:
         omega_b = [
             {"weight": w, "test": value, "val": tested.val.get(w)}
             for w, value in tested.omega_b.items()
+            if w not in BEYOND
         ]
         omega_n = [{"weight": w, "test": value} for w, value in tested.omega_n.items()]
         row["curves"] = {"omega_b": omega_b, "omega_n": omega_n}
+        if channels is not None:
+            beyond = [{"weight": w, "test": tested.omega_b[w]} for w in BEYOND]
+            row["channels"] = {"groups": channels, "beyond": beyond}
         if tuned:
             metric = "base" if params.halved else "accuracy"
             row["selected"] = selected(omega_b, metric, tested.beside)
-    return row | training_facts(inputs), tested.arrays
+    drawn, negatives = of_row(inputs if mixed and tuned else {})
+    return row | training_facts(inputs) | negatives, tested.arrays | drawn
 
 
 def method_fields(params: Params, method: Method) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from dpc.artifacts import Artifact
 from dpc.params.backbones import traits
@@ -20,11 +20,12 @@ from dpc.stages.inputs import (
     tuned_input,
 )
 from dpc.stages.layout import Layout
+from dpc.stages.negatives import recorded
 from dpc.stages.runner import Input, Job, Made, device_of
 
 if TYPE_CHECKING:
     from dpc.backbones.base import Backbone, Task
-    from dpc.collaboration.finetune import Pair
+    from dpc.collaboration.finetune import Pair, Statistics
     from dpc.collaboration.recipe import Finetuning
 
 
@@ -92,10 +93,11 @@ def trained(
     from contextlib import ExitStack
 
     from dpc.collaboration.finetune import Pair
+    from dpc.stages.features import items_of
     from dpc.stages.frozen import clip_for
     from dpc.stages.material import material
 
-    clip, pairs = clip_for(params), []
+    clip, pairs, images = clip_for(params), [], []
     with ExitStack() as stack:
         for draw, inputs in parts.items():
             tuned, task = start(params, backbone, inputs)
@@ -103,11 +105,18 @@ def trained(
                 material(params, layout, dataset, clip, tuned, inputs.get("taught"))
             )
             bank, pool = at_hand.labelled(inputs["shots"]), None
+            named = items_of(inputs["shots"], "train")
+            images.append((named, named))
             if pool_parts(params, backbone, two_step):
                 pool = at_hand.labelled(inputs["shots"], "pool")
+                images[-1] = named, items_of(inputs["shots"], "pool")
             pairs.append(Pair(task, tuned, bank, draw.seed, pool))
         recipe = stage_two_recipe(params, backbone, two_step)
-        return dict(zip(parts, parallels(pairs, recipe, key, what), strict=True))
+        found = parallels(pairs, recipe, key, what)
+    return {
+        draw: _packed(*made, recorded(made[1].negatives, *items))
+        for draw, made, items in zip(parts, found, images, strict=True)
+    }
 
 
 def stage_two_inputs(
@@ -150,30 +159,40 @@ def start(
     return tuned, make_task(clip, tuned, names, template, taught)
 
 
-def parallels(pairs: Sequence["Pair"], recipe: "Finetuning", key: str, what: str) -> list[Artifact]:
-    """Train P' of each and pack it; goes on from the checkpoint of ``key``, if there is one."""
+def parallels(
+    pairs: Sequence["Pair"], recipe: "Finetuning", key: str, what: str
+) -> list[tuple["Backbone", "Statistics"]]:
+    """Train P' of each; goes on from the checkpoint of ``key``, if there is one."""
     import torch
 
     from dpc.collaboration.finetune import finetune_together
     from dpc.stages.checkpoints import Checkpoint
-    from dpc.stages.states import arrays
 
     checkpoint = Checkpoint(key, time.monotonic, what, recipe.epochs)
     with torch.enable_grad():
         found = finetune_together(pairs, recipe, checkpoint.save, checkpoint.load())
     checkpoint.done()
-    return [
-        Artifact(
-            arrays(parallel.state_dict()),
-            {
-                "history": statistics.history,
-                "steps": statistics.steps,
-                "images_seen": statistics.images_seen,
-                "pairs_per_step": statistics.pairs_per_step,
-            },
-        )
-        for parallel, statistics in found
-    ]
+    return found
+
+
+def _packed(
+    parallel: "Backbone",
+    statistics: "Statistics",
+    negatives: tuple[dict[str, Any], dict[str, Any]],
+) -> Artifact:
+    from dpc.stages.states import arrays
+
+    tensors, results = negatives
+    return Artifact(
+        arrays(parallel.state_dict()) | tensors,
+        {
+            "history": statistics.history,
+            "steps": statistics.steps,
+            "images_seen": statistics.images_seen,
+            "pairs_per_step": statistics.pairs_per_step,
+            **results,
+        },
+    )
 
 
 def batch_key(params: Params, backbone: str) -> str:

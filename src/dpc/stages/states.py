@@ -14,6 +14,7 @@ from dpc.clip.model import Clip
 from dpc.errors import DpcError
 from dpc.params.sections import Params
 from dpc.stages.frozen import clip_for, teacher_clip_for
+from dpc.stages.negatives import RECORD
 
 
 def new_backbone(
@@ -57,7 +58,8 @@ def saved_backbone(
 
 def restored(backbone: Backbone, artifact: Artifact, name: str) -> Backbone:
     """``backbone`` with the tensors of an artefact; DpcError if those are others than it has."""
-    state = tensors(artifact)
+    found = tensors(artifact)
+    state = {key: value for key, value in found.items() if not key.startswith(RECORD)}
     expected = backbone.state_dict()
     if {k: v.shape for k, v in expected.items()} != {k: v.shape for k, v in state.items()}:
         raise DpcError(
