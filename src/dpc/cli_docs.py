@@ -13,9 +13,9 @@ INTRODUCTION = """\
 `python -m dpc.cli_docs > docs/commands.md`.
 
 Every command takes `-q` (warnings only), `-v` (every detail), `--params FILE` (another file than
-`params.yaml`) and `-h`. Overrides are parameters in Hydra's syntax, such as `dpc.lr=0.01`. The exit code is
-0; 1 for a problem, which one line names; 2 where `params.yaml` or the command line is wrong; 130 after
-Ctrl-C.
+`params.yaml`) and `-h`. Overrides are parameters in Hydra's syntax, such as `dpc.lr=0.01`. The exit
+code is 0; 1 for a problem, which one line names; 2 where `params.yaml` or the command line is
+wrong; 130 after Ctrl-C.
 """
 EVERYWHERE = ("help", "quiet", "verbose", "params")
 
