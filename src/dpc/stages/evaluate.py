@@ -84,14 +84,14 @@ def evaluate(
     inputs: Mapping[str, Artifact],
     seed: int | None = None,
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """A row (see ``report.rows``) and its arrays (see ``readings.Tested``, ``channels.measured``).
+    """A row (see ``report.rows``) and its arrays (see ``readings.Tested``, ``stages.channels``).
 
     Tuned classes are read with P̃_b = ω_b·P' + (1 − ω_b)·P, all others with P̃_n (DPC, eq. of
     Weighting-Decoupling); a row without DPC is P on both.
     """
     import torch
 
-    from dpc.stages.channels import BEYOND, measured
+    from dpc.stages.channels import BEYOND, add_channels
     from dpc.stages.models import models
     from dpc.stages.readings import Reading, run_test
 
@@ -109,23 +109,17 @@ def evaluate(
     )
     with torch.no_grad(), models(params, layout, dataset, method, inputs) as found:
         tested = run_test(params.protocol, found, reading)
-        channels = None
-        if mixed and tuned and seed is not None:
+        if mixed and tuned:
             classes = range(reading.base if params.halved else reading.classes)
-            channels, profiles = measured(params, method, found, inputs, classes, seed)
-            tested.arrays |= profiles
+            add_channels(tested, params, method, found, inputs, classes, seed)
     row = method_fields(params, method) | tested.fields | {"curves": None, "selected": None}
     if mixed:
         omega_b = [
             {"weight": w, "test": value, "val": tested.val.get(w)}
             for w, value in tested.omega_b.items()
-            if w not in BEYOND
         ]
         omega_n = [{"weight": w, "test": value} for w, value in tested.omega_n.items()]
         row["curves"] = {"omega_b": omega_b, "omega_n": omega_n}
-        if channels is not None:
-            beyond = [{"weight": w, "test": tested.omega_b[w]} for w in BEYOND]
-            row["channels"] = {"groups": channels, "beyond": beyond}
         if tuned:
             metric = "base" if params.halved else "accuracy"
             row["selected"] = selected(omega_b, metric, tested.beside)
