@@ -15,6 +15,7 @@ SOURCE = Path(dpc.__file__).parent
 ROOMS = [
     "datasets",
     "clip",
+    "baselines",
     "backbones",
     "collaboration",
     "evaluation",

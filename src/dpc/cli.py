@@ -168,7 +168,7 @@ def _add_others(parsers: Parsers, common: argparse.ArgumentParser) -> None:
             "write what each stage reads of params.yaml, where it changed",
         ),
         "check": (commands.run_check, "check params.yaml and say how large the grid is"),
-        "list": (commands.run_list, "datasets, backbones and presets"),
+        "list": (commands.run_list, "datasets, backbones, baselines and presets"),
         "verify": (
             commands.run_verify,
             "does every file of the tree belong to params.yaml and the code?",
@@ -187,11 +187,12 @@ def _add_others(parsers: Parsers, common: argparse.ArgumentParser) -> None:
     )
     command.add_argument("--keep", default="5GB", metavar="SIZE", help="default: 5GB")
     command.set_defaults(run=commands.run_gc)
-    from dpc import doctor_cli, export_cli, import_cli, pretrain_cli
+    from dpc import doctor_cli, export_cli, import_cli, predict_cli, pretrain_cli
 
     doctor_cli.add_parser(parsers, common)
     import_cli.add_parser(parsers, common)
     export_cli.add_parser(parsers, common)
+    predict_cli.add_parser(parsers, common)
     pretrain_cli.add_parser(parsers, common)
 
 

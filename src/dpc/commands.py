@@ -206,14 +206,16 @@ def run_check(options: argparse.Namespace) -> None:
 
 
 def run_list(options: argparse.Namespace) -> None:
-    """Name datasets, backbones and presets."""
+    """Name datasets, backbones, baselines and presets."""
     from dpc.backbones import BACKBONES
+    from dpc.baselines import BASELINES
     from dpc.datasets import EMBEDDED, PUBLISHED
     from dpc.params.load import preset_heading, presets
 
     print("datasets (embedded): " + ", ".join(EMBEDDED))
     print("datasets (on your disk, see `dpc doctor`): " + ", ".join(PUBLISHED))
     print("backbones: " + ", ".join(BACKBONES))
+    print("baselines (run.baselines): " + ", ".join(BASELINES))
     print("presets:")
     for name in presets():
         print(f"  {name}: {preset_heading(name).splitlines()[0]}")

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 
 import torch
 
+from dpc.baselines import baseline
 from dpc.clip.model import Clip
 from dpc.doctor.findings import GridReport, Problem
 from dpc.doctor.plans import Planner, Training, at_least_one
@@ -71,6 +72,7 @@ class Grid:
         if self._students:
             seconds["teacher"] += sum(map(self._teaching, self._params.run.datasets))
         seconds["evaluate"] += sum(map(self._testing, self._params.tested))
+        seconds["evaluate"] += sum(map(self._baselines, self._params.run.datasets))
         largest = max(steps, key=lambda each: each.step.memory, default=None)
         towers = [self._clip, *([self._teacher] if self._teacher else [])]
         return GridReport(
@@ -90,15 +92,18 @@ class Grid:
         """How many each stage has."""
         run = self._params.run
         drawn_sets = len(run.datasets) * len(run.shots) * len(run.seeds)
-        rows = sum(len(draws_of(method, self._params)) for method in methods(self._params))
         return {
             "prepare": len(self._params.tested),
             "features": len(self._params.tested) + drawn_sets,
             "teacher": len(run.datasets) if self._students else 0,
             "tune": drawn_sets * (len(run.backbones) + len(run.budget)),
             "finetune": drawn_sets * (len(run.backbones) + len(run.ablations)),
-            "evaluate": len(self._params.tested) * rows,
+            "evaluate": sum(map(self._rows, self._params.tested)),
         }
+
+    def _rows(self, dataset: str) -> int:
+        """Of the table, each seed's alone."""
+        return sum(len(draws_of(m, self._params)) for m in methods(self._params, dataset))
 
     def _plan(self) -> None:
         run = self._params.run
@@ -164,6 +169,20 @@ class Grid:
             total += len(draws_of(method, params)) * mixes * one
         return total
 
+    def _baselines(self, dataset: str) -> float:
+        """Seconds for the training of a dataset's baselines."""
+        params, size = self._params, self._sizes[dataset]
+        classes = size.tuned(params.halved)
+        counts = [drawn(size.train[:classes], shots) for shots in params.run.shots]
+        operations = sum(
+            baseline(name).operations(
+                count, self._clip.embed_dim, classes, getattr(params.baselines, name)
+            )
+            for name in params.run.baselines
+            for count in counts
+        )
+        return self._draws * operations / matmul_rate(self._clip, self._clip.embed_dim)
+
     def _mixes(self, method: Method, dataset: str) -> float:
         """Passes over all test images; where classes are halved, each sees half of them."""
         dpc = self._params.stage_two(method.backbone)
@@ -213,11 +232,11 @@ class Grid:
 
     def _logit_bytes(self, dataset: str) -> int:
         size = self._sizes[dataset]
-        rows = sum(len(draws_of(method, self._params)) for method in methods(self._params))
         classes = len(size.classnames)
         if self._params.protocol == "base-to-new":
             classes = size.tuned(halved=True)
-        return rows * sum(size.test) * (LOGIT * classes + 16)  # beside it label and prediction
+        each = LOGIT * classes + 16  # beside it label and prediction
+        return self._rows(dataset) * sum(size.test) * each
 
 
 def image_seconds(clip: Clip) -> float:

@@ -2,13 +2,16 @@
 
 import difflib
 from collections.abc import Iterable
+from dataclasses import replace
 
 from dpc.backbones import BACKBONES
+from dpc.baselines import BASELINES
 from dpc.params.backbones import SAFE_NAME, traits
 from dpc.params.clip_rules import clip_problems, teacher_problems
 from dpc.params.import_rules import import_problems
 from dpc.params.protocol_rules import protocol_problems
 from dpc.params.sections import Dpc, Params
+from dpc.params.sweep_rules import applied, lacking
 
 
 def contradictions(params: Params) -> list[str]:
@@ -23,7 +26,7 @@ def contradictions(params: Params) -> list[str]:
     found += clip_problems(params)
     found += _dpc(params)
     found += _teacher(params)
-    return found
+    return found or _points(params)
 
 
 def unknown_dataset(name: str, params: Params) -> str | None:
@@ -103,7 +106,12 @@ def _grid(params: Params) -> list[str]:
     if "zero_shot" in run.backbones:
         found.append("run.backbones: zero_shot learns nothing and is always a row; leave it out")
     for name in run.backbones:
-        if name not in params.backbones:
+        if name in BASELINES:
+            found.append(
+                f"run.backbones: {name!r} is a baseline: name it in run.baselines; a backbone of "
+                "your own needs another name"
+            )
+        elif name not in params.backbones:
             known = [known for known in params.backbones if known != "zero_shot"]
             found.append(
                 f"run.backbones: {name!r} has no block under backbones{_hint(name, known)}"
@@ -119,6 +127,12 @@ def _grid(params: Params) -> list[str]:
                 f"run.sweeps: {name!r} has no block under sweeps{_hint(name, params.sweeps)} "
                 f"(known: {', '.join(params.sweeps)})"
             )
+        else:
+            found += [
+                f"sweeps.{name}.backbones: {other!r} is not in run.backbones"
+                for other in params.sweeps[name].backbones
+                if other not in run.backbones
+            ]
     for name in run.backbones:
         unlabelled = name in params.backbones and traits(params, name)["transductive"]
         if unlabelled and not _needs_teacher(params, name):
@@ -126,6 +140,20 @@ def _grid(params: Params) -> list[str]:
                 f"run.backbones: {name!r} is transductive and has no teacher to learn from; "
                 "its class says needs_teacher = True, or transductive = False"
             )
+    return found
+
+
+def _points(params: Params) -> list[str]:
+    """What contradicts itself at a point of a sweep that runs, and nowhere else."""
+    bare, found = replace(params, run=replace(params.run, sweeps=[])), []
+    for name in params.run.sweeps:
+        for backbone in params.run.backbones:
+            if lacking(params, name, backbone):
+                continue
+            for point, changes in params.sweeps[name].points.items():
+                changed = applied(bare, backbone, changes)
+                lines = contradictions(changed) if changed is not bare else []
+                found += [f"sweeps.{name}.points.{point}: {line}" for line in lines]
     return found
 
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from dpc.params.baselines import BASELINES
+from dpc.baselines import BASELINES
 from dpc.params.fields import SOURCE_COOP, SOURCE_DPC, param
 
 
@@ -44,7 +44,7 @@ class Run:
     baselines: list[str] = param(
         list,
         "Classifiers without prompts on the same shots and features, as further rows.",
-        choices=BASELINES,
+        choices=tuple(BASELINES),
         unique=True,
     )
     sweeps: list[str] = param(

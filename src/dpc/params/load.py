@@ -17,7 +17,7 @@ from dpc.params.backbones import (
     teacher_name,
     unfitting_exceptions,
 )
-from dpc.params.baselines import Baselines, LinearProbe, TipAdapter
+from dpc.params.baselines import Baselines, LinearProbeParams, TipAdapterParams
 from dpc.params.check import problems
 from dpc.params.contradictions import contradictions, unknown_dataset
 from dpc.params.data import Data, Departure, Imported, OnDisk, Run, View
@@ -31,6 +31,7 @@ from dpc.params.sections import (
     Params,
     TeacherParams,
 )
+from dpc.params.sweep_rules import unfitting_points
 from dpc.params.sweeps import Sweep
 
 FILE = "params.yaml"
@@ -84,7 +85,10 @@ def checked(values: Mapping[str, Any], place: str = FILE) -> Params:
         ParamsError: every unknown key, wrong type, value out of range and contradiction.
     """
     description = description_for(values)
-    found = problems(values, description) or unfitting_exceptions(values, description)
+    found = problems(values, description) or [
+        *unfitting_exceptions(values, description),
+        *unfitting_points(values, description),
+    ]
     if not found:
         params = _typed(_floats(filled(values, description), description), description)
         found = contradictions(params)
@@ -186,8 +190,8 @@ def _typed(values: Mapping[str, Any], description: Description) -> Params:
         teacher=TeacherParams(**values["teacher"]),
         dpc=Dpc(**dpc),
         baselines=Baselines(
-            LinearProbe(**values["baselines"]["linear_probe"]),
-            TipAdapter(**values["baselines"]["tip_adapter"]),
+            LinearProbeParams(**values["baselines"]["linear_probe"]),
+            TipAdapterParams(**values["baselines"]["tip_adapter"]),
         ),
         sweeps={name: Sweep(**block) for name, block in values["sweeps"].items()},
         exceptions={

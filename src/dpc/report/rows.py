@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from dpc.errors import DpcError
 from dpc.evaluation.statistics import Summary, harmonic_mean, summarize
 from dpc.report.protocols import EVERY, SOURCE, Protocol, base_to_new
-from dpc.report.scores import KINDS, SELECTIONS, Contender, Row, Score, scores_of
+from dpc.report.scores import KINDS, PROMPTLESS, SELECTIONS, Contender, Row, Score, scores_of
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,13 @@ class Results:
     @property
     def backbones(self) -> tuple[str, ...]:
         """Tuned backbones, in table order."""
-        return tuple(dict.fromkeys(m.backbone for m in self.contenders if m.kind != "zero_shot"))
+        tuned = (m.backbone for m in self.contenders if m.kind not in PROMPTLESS)
+        return tuple(dict.fromkeys(tuned))
+
+    @property
+    def baselines(self) -> tuple[Contender, ...]:
+        """Classifiers without prompts that learn from the shots, in table order."""
+        return tuple(contender for contender in self.contenders if contender.kind == "baseline")
 
     def over(self, which: str) -> tuple[str, ...]:
         """Data sets of a measure: every one, the sources, or the targets."""
@@ -173,7 +179,8 @@ def collect(
 ) -> Results:
     """Order rows for a report; the result does not depend on the order of the rows.
 
-    Zero-shot CLIP comes first, then each inductive backbone, then each transductive one.
+    Zero-shot CLIP comes first, then the baselines, then each inductive backbone, then each
+    transductive one.
 
     Args:
         rows: evaluated rows; rungs of an ablation among them are left out.
@@ -251,11 +258,12 @@ def _check_protocol(row: Row, protocol: Protocol) -> None:
         )
 
 
-def _rank(contender: Contender, backbones: Sequence[str]) -> tuple[bool, bool, int, str, int, int]:
+def _rank(contender: Contender, backbones: Sequence[str]) -> tuple[int, bool, int, str, int, int]:
     name = contender.backbone
     place = backbones.index(name) if name in backbones else len(backbones)
     kind, selection = KINDS.index(contender.kind), SELECTIONS.index(contender.selection)
-    return contender.kind != "zero_shot", contender.transductive, place, name, kind, selection
+    first = PROMPTLESS.index(contender.kind) if contender.kind in PROMPTLESS else len(PROMPTLESS)
+    return first, contender.transductive, place, name, kind, selection
 
 
 def _by_seed(score: Score) -> int:

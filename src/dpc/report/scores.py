@@ -13,7 +13,8 @@ from dpc.evaluation.statistics import harmonic_mean
 Row = Mapping[str, Any]
 
 RUNGS = ("ts", "dhno", "we")
-KINDS = ("zero_shot", "plain", "budget", *RUNGS, "dpc")
+KINDS = ("zero_shot", "baseline", "plain", "budget", *RUNGS, "dpc")
+PROMPTLESS = ("zero_shot", "baseline")  # kinds that DPC is not for
 SELECTIONS = ("last", "val", "test_oracle")
 VALIDATED = "ω_b chosen on validation shots"
 REQUIRED = ("dataset", "backbone", "dpc", "budget", "seed")
@@ -35,8 +36,8 @@ class Contender:
 
     @property
     def key(self) -> str:
-        """Short name: ``coop``, ``coop+dpc``, ``coop+budget``, ``coop+ts`` or ``zero_shot``."""
-        alone = self.kind in ("zero_shot", "plain")
+        """Short name: ``coop``, ``coop+dpc``, ``coop+budget``, ``coop+ts``, ``zero_shot``…"""
+        alone = self.kind in (*PROMPTLESS, "plain")
         return self.backbone if alone else f"{self.backbone}+{self.kind}"
 
     @property
@@ -47,7 +48,7 @@ class Contender:
         name = self.name or self.backbone
         if self.kind == "budget":
             return f"{name} (same budget)"
-        if self.kind == "plain":
+        if self.kind in ("plain", "baseline"):
             return name
         rule = {"val": f" ({VALIDATED})", "test_oracle": " (ω_b chosen on test)"}
         return f"{name} + {self.kind.upper()}{rule.get(self.selection, '')}"
@@ -120,6 +121,8 @@ def scores_of(row: Row, metrics: Sequence[str], independent: Collection[str] = (
 def _kind(row: Row) -> str:
     if row["backbone"] == "zero_shot":
         return "zero_shot"
+    if row.get("baseline") is not None:
+        return "baseline"
     rung = row.get("rung")
     if rung is not None:
         if rung not in RUNGS:

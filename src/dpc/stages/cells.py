@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from dpc.baselines import BASELINES
 from dpc.params.sections import Dpc, Params
 
 ZERO_SHOT = "zero_shot"
@@ -65,7 +66,8 @@ def trained_with(params: Params, seeds: Sequence[int]) -> list[int]:
 class Method:
     """A row of the table: a backbone alone (""), "dpc" on it, "budget" or a rung of the ablation.
 
-    With "budget" the backbone is tuned for as many images as both stages see together.
+    With "budget" the backbone is tuned for as many images as both stages see together. Zero-shot
+    CLIP and the baselines stand in a backbone's place.
     """
 
     backbone: str
@@ -103,6 +105,11 @@ class Method:
         """Zero-shot CLIP draws nothing and has one result for all seeds."""
         return self.backbone == ZERO_SHOT
 
+    @property
+    def is_baseline(self) -> bool:
+        """A classifier without prompts; of the data sets that something is trained on alone."""
+        return self.backbone in BASELINES
+
     def weights(self, dpc: Dpc) -> tuple[float, float]:
         """ω_b and ω_n: shares of the parallel prompt on base and new classes.
 
@@ -114,9 +121,11 @@ class Method:
         return {"dpc": (base, dpc.weight_new), "we": (base, base)}.get(self.kind, (1.0, 1.0))
 
 
-def methods(params: Params) -> list[Method]:
-    """All rows of the grid, in the order of the table."""
-    return [Method(ZERO_SHOT), *(m for name in params.run.backbones for m in _of(params, name))]
+def methods(params: Params, dataset: str | None = None) -> list[Method]:
+    """All rows of the grid, in the order of the table; those that ``dataset`` has."""
+    baselines = [] if dataset in params.run.targets else params.run.baselines
+    rows = [m for name in params.run.backbones for m in _of(params, name)]
+    return [Method(ZERO_SHOT), *map(Method, baselines), *rows]
 
 
 def _of(params: Params, backbone: str) -> Iterator[Method]:

@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dpc import artifacts
+from dpc.baselines import BASELINES
 from dpc.errors import DpcError
 from dpc.files import sha256
 from dpc.params.sections import Params
-from dpc.stages import evaluate, features, finetune, prepare, slices, teacher, tune
+from dpc.stages import baseline, evaluate, features, finetune, prepare, slices, teacher, tune
 from dpc.stages.cells import ZERO_SHOT, Draw, methods, trained_together
 from dpc.stages.layout import Layout
 from dpc.stages.runner import Input, Job, provenance_of
@@ -64,7 +65,7 @@ def jobs(stage: str, params: Params, layout: Layout, chosen: Selection) -> Itera
             yield from teacher.jobs(params, layout, dataset)
         elif stage in ("tune", "finetune"):
             for backbone in backbones:
-                if backbone != ZERO_SHOT:
+                if backbone in params.run.backbones:  # nothing else is tuned
                     yield from _training(stage, params, layout, dataset, backbone, groups, chosen)
 
 
@@ -163,10 +164,13 @@ def _evaluations(
     backbones: Sequence[str],
     drawn: Sequence[Draw],
 ) -> Iterator[Job]:
-    for method in methods(params):
+    for method in methods(params, dataset):
         if chosen.wants(method.part) and method.backbone in backbones:
             for draw in [None] if method.seedless else drawn:
-                yield evaluate.job(params, layout, dataset, method, draw)
+                if method.is_baseline and draw is not None:
+                    yield baseline.job(params, layout, dataset, method, draw)
+                else:
+                    yield evaluate.job(params, layout, dataset, method, draw)
 
 
 def _draws(params: Params, chosen: Selection) -> list[Draw]:
@@ -175,8 +179,12 @@ def _draws(params: Params, chosen: Selection) -> list[Draw]:
 
 
 def _backbones(params: Params, chosen: Selection) -> list[str]:
-    known = [ZERO_SHOT, *params.run.backbones]
+    known = [ZERO_SHOT, *params.run.baselines, *params.run.backbones]
     for name in chosen.backbones:
+        if name in BASELINES and name not in known:
+            raise DpcError(
+                f"{name} is not in run.baselines: add it there (a baseline has no prompt)"
+            )
         if name not in known:
             raise DpcError(f"backbone {name!r} is not in run.backbones (known: {', '.join(known)})")
     return list(chosen.backbones or known)

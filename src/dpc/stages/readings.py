@@ -6,16 +6,32 @@ the one of all others.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from dpc.evaluation.accuracy import accuracy
+from dpc.evaluation.calibration import ece, reliability
 from dpc.evaluation.joint import joint_accuracies, offset_curve
 from dpc.params.protocols import BASE_TO_NEW, GENERALIZED
-from dpc.stages.models import Models
+
+
+class Classifier(Protocol):
+    """What a row is read with: mixes of P and P', or a baseline."""
+
+    def scores(
+        self,
+        images: str,
+        classes: range,
+        weights: Sequence[float],
+        rows: Tensor | None = None,
+    ) -> dict[float, Tensor]:
+        """Logits (N, C) by weight; see :meth:`dpc.stages.models.Models.scores`."""
+
+    def labels(self, images: str) -> Tensor:
+        """(N,) of the images "test" or "val"."""
 
 
 @dataclass(frozen=True)
@@ -58,22 +74,25 @@ class Tested:
     val: dict[float, float] = field(default_factory=dict)
 
     def keep(self, part: str, logits: Tensor, labels: Tensor) -> None:
-        """Keep what statistics need of a part's images."""
+        """Keep what statistics need of a part's images, and how sure of them the logits are."""
         self.arrays[f"{part}.logits"] = logits.numpy().astype("float16")
         self.arrays[f"{part}.predictions"] = logits.argmax(dim=1).numpy()
         self.arrays[f"{part}.labels"] = labels.numpy()
+        bins = reliability(logits.numpy(), labels.numpy())
+        self.fields.setdefault("reliability", {})[part] = [list(each) for each in bins]
+        self.fields.setdefault("ece", {})[part] = ece(bins)
 
 
-def run_test(protocol: str, models: Models, reading: Reading) -> Tested:
+def run_test(protocol: str, models: Classifier, reading: Reading) -> Tested:
     """The test of a protocol."""
-    test: Callable[[Models, Reading], Tested] = {
+    test: Callable[[Classifier, Reading], Tested] = {
         BASE_TO_NEW: apart,
         GENERALIZED: together,
     }.get(protocol, whole)
     return test(models, reading)
 
 
-def apart(models: Models, reading: Reading) -> Tested:
+def apart(models: Classifier, reading: Reading) -> Tested:
     """Base and new classes, each with labels of their own: base with P̃_b, new with P̃_n."""
     found, labels = Tested(), models.labels("test")
     for part, classes, weight, sweep, curve in (
@@ -101,7 +120,7 @@ def apart(models: Models, reading: Reading) -> Tested:
     return found
 
 
-def whole(models: Models, reading: Reading) -> Tested:
+def whole(models: Classifier, reading: Reading) -> Tested:
     """All classes: with P̃_b where they were tuned on, with P̃_n on the target of a transfer."""
     found, labels = Tested(), models.labels("test")
     weight = reading.weight if reading.tuned else reading.weight_new
@@ -110,7 +129,7 @@ def whole(models: Models, reading: Reading) -> Tested:
     scores = models.scores("test", classes, [weight, *sweep])
     found.keep("test", scores[weight], labels)
     accuracies = {w: accuracy(each, labels) for w, each in scores.items()}
-    found.fields = {"accuracy": accuracies[weight], "n": len(labels), "classes": len(classes)}
+    found.fields |= {"accuracy": accuracies[weight], "n": len(labels), "classes": len(classes)}
     curve = found.omega_b if reading.tuned else found.omega_n
     curve |= {w: accuracies[w] for w in sweep}
     if reading.tuned:
@@ -118,7 +137,7 @@ def whole(models: Models, reading: Reading) -> Tested:
     return found
 
 
-def together(models: Models, reading: Reading) -> Tested:
+def together(models: Classifier, reading: Reading) -> Tested:
     """Base and new classes with joint labels, and nobody says which an image has.
 
     A base name's logit comes from P̃_b, a new name's from P̃_n; a backbone that prompts the image
@@ -147,7 +166,7 @@ def together(models: Models, reading: Reading) -> Tested:
     return found
 
 
-def _validation(models: Models, classes: range, reading: Reading) -> dict[float, float]:
+def _validation(models: Classifier, classes: range, reading: Reading) -> dict[float, float]:
     """Accuracy on the validation shots along ω_b."""
     labels = models.labels("val") if reading.sweep else torch.zeros(0)
     if len(labels) == 0:
@@ -157,7 +176,7 @@ def _validation(models: Models, classes: range, reading: Reading) -> dict[float,
 
 
 def _joint_validation(
-    models: Models, base: range, new: range, reading: Reading
+    models: Classifier, base: range, new: range, reading: Reading
 ) -> dict[float, float]:
     """As :func:`_validation`, with the new classes' names competing."""
     labels = models.labels("val") if reading.sweep else torch.zeros(0)

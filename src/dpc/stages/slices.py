@@ -10,6 +10,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from dpc.baselines import BASELINES
 from dpc.clip.spec import ClipSpec, weights_identity
 from dpc.params.backbones import backbone_module, traits
 from dpc.params.load import as_dict, without_places
@@ -137,6 +138,8 @@ def finetune(
 
 def evaluate(params: Params, method: Method) -> Slice:
     """One row: the backbone's block and the CLIP; with DPC, its weights."""
+    if method.is_baseline:
+        return baseline(params, method.backbone)
     values = _backbone(params, method.backbone) | {"protocol": params.protocol}
     if method.has_parallel:
         dpc = asdict(params.stage_two(method.backbone))
@@ -146,6 +149,17 @@ def evaluate(params: Params, method: Method) -> Slice:
     return _computed(
         params, values, "dpc.stages.evaluate", backbone_module(params, method.backbone)
     )
+
+
+def baseline(params: Params, name: str) -> Slice:
+    """A row without prompts: its own block, and zero-shot CLIP's, which reads the new classes."""
+    values = {
+        "baseline": asdict(getattr(params.baselines, name)),
+        "zero_shot": params.backbones["zero_shot"],
+        "protocol": params.protocol,
+    }
+    module = BASELINES[name].partition(":")[0]
+    return _computed(params, values, "dpc.stages.baseline", module)
 
 
 def _curves(method: Method) -> tuple[str, ...]:
