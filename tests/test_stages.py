@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import re
 import resource
 import shutil
 import subprocess
@@ -414,3 +415,18 @@ def test_an_interrupted_training_goes_on_to_the_same_bytes(tree, monkeypatch, st
     assert list(Path(".cache/checkpoints").iterdir()) == []
     name = f"{stage}/shapes/coop/shots4-seed1.safetensors"
     assert (Path("broken") / name).read_bytes() == (Path("whole") / name).read_bytes()
+
+
+def test_each_cell_has_a_log_file_and_the_last_line_says_what_was_done(tree, capsys):
+    Path("results/evaluate/shapes/coop/shots4-seed1.safetensors").unlink()
+    assert main(["evaluate", "--backbone", "coop"]) == 0
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert re.fullmatch(
+        r"evaluate: \d+ cells in \d+\.\d s, 0 computed, \d+ from .* below results", last
+    )
+    log = Path("logs/jobs/evaluate-shapes-coop-4-shots-seed-1.log").read_text()
+    assert "wrote results/evaluate/shapes/coop/shots4-seed1.safetensors (taken from the" in log
+    Path("results/features/shapes/shots4-seed1.safetensors").write_bytes(b"no artefact")
+    assert main(["tune", "-q", "--backbone", "coop", "--seeds", "1"]) == 1
+    log = Path("logs/jobs/tune-shapes-coop-4-shots-seed-1.log").read_text()
+    assert "DEBUG tune shapes coop 4 shots seed 1 failed: results/features" in log
