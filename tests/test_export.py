@@ -292,7 +292,7 @@ def test_other_refusals(tree, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(
         onnx_file, "find_spec", lambda name: None if name == "onnxscript" else found(name)
     )
-    refused(capsys, "needs onnxscript: pip install 'dpc[onnx]'", out)
+    refused(capsys, "needs onnxscript: pip install onnxscript", out)
     assert export(out, "--format", "npz") == 0  # does without
 
 

@@ -176,7 +176,7 @@ def test_the_block_of_the_page_loads():
 
 
 def commands() -> list[str]:
-    found = [line for block in fenced("") for line in block.splitlines() if line]
+    found = [line for block in fenced("sh") for line in block.splitlines() if line]
     return [line for line in found if line.startswith("dpc ")]
 
 

@@ -63,7 +63,7 @@ def _epilog(text: str) -> Iterator[str]:
     for line in text.strip("\n").splitlines():
         indented = line.startswith("  ")
         if indented != inside and (indented or line):
-            yield "```sh" if indented else "```"
+            yield "<!-- not run: examples of the help -->\n```sh" if indented else "```"
             if not indented:
                 yield ""
             inside = indented

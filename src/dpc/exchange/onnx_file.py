@@ -69,8 +69,8 @@ def require_packages() -> None:
     missing = [name for name in PACKAGES if find_spec(name) is None]
     if missing:
         raise DpcError(
-            f"classifier.onnx needs {', '.join(missing)}: pip install 'dpc[onnx]', or leave onnx "
-            "out of --format"
+            f"classifier.onnx needs {', '.join(missing)}: pip install {' '.join(missing)}, "
+            "or leave onnx out of --format"
         )
 
 
