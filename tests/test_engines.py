@@ -38,11 +38,13 @@ def drawn(tmp_path_factory) -> Tree:
 
 
 def test_snakemake_and_dvc_write_the_same_bytes(tmp_path):
-    """Each from nothing: a teacher and its student, image prompts, budget rows, ablation rungs."""
+    """Each from nothing: a teacher and its student, image prompts, budget rows, ablation rungs,
+    baselines."""
     grid = (
         "run.backbones=[coop,maple,promptsrc,promptkd]",
         "run.budget=[coop]",
         "run.ablations=[maple]",
+        "run.baselines=[linear_probe,tip_adapter]",
         "run.seeds=[1]",
         "dpc.epochs=1",
     )

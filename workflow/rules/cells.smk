@@ -127,6 +127,23 @@ rule evaluate_zero_shot:
         " 2> {log} || (cat {log} >&2; exit 1)"
 
 
+rule evaluate_baseline:
+    input:
+        "results/.params/evaluate.{baseline}.json",
+        "results/features/{dataset}/test.safetensors",
+        expand("results/features/{{dataset}}/{draw}.safetensors", draw=DRAWS),
+    output:
+        expand("results/evaluate/{{dataset}}/{{baseline}}/{draw}.safetensors", draw=DRAWS),
+    log:
+        "logs/evaluate/{dataset}-{baseline}.log",
+    threads: PARAMS.run.threads
+    resources:
+        gpu=1,
+    shell:
+        "dpc evaluate --dataset {wildcards.dataset} --backbone {wildcards.baseline}"
+        " 2> {log} || (cat {log} >&2; exit 1)"
+
+
 rule evaluate:
     input:
         "results/.params/evaluate.{backbone}.json",

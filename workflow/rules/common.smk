@@ -25,6 +25,7 @@ DATASETS = PARAMS.run.datasets
 TARGETS = PARAMS.run.targets
 TESTED = PARAMS.tested
 BACKBONES = PARAMS.run.backbones
+BASELINES = PARAMS.run.baselines
 DRAWS = [draw.name for draw in draws(PARAMS)]
 BUDGET = PARAMS.run.budget
 ABLATIONS = PARAMS.run.ablations
@@ -36,11 +37,18 @@ wildcard_constraints:
     target="|".join(TARGETS) or "none",
     tested="|".join(TESTED),
     backbone="|".join(BACKBONES),
+    baseline="|".join(BASELINES) or "none",
 
 
 def rows(wildcards):
     """Every evaluated row of the grid."""
     found = expand("results/evaluate/{dataset}/zero_shot/all.safetensors", dataset=TESTED)
+    found += expand(
+        "results/evaluate/{dataset}/{baseline}/{draw}.safetensors",
+        dataset=DATASETS,
+        baseline=BASELINES,
+        draw=DRAWS,
+    )
     kinds = {"": BACKBONES, "+dpc": BACKBONES, "+budget": BUDGET}
     for suffix, backbones in (kinds | {f"+{rung}": ABLATIONS for rung in RUNGS}).items():
         found += expand(

@@ -51,7 +51,7 @@ def files(params: Params, layout: Layout) -> dict[Path, bytes]:
     rows = [
         row_input(params, layout, dataset, method, draw).examine().results
         for dataset in params.tested
-        for method in methods(params)
+        for method in methods(params, dataset)
         for draw in draws_of(method, params)
     ]
     built = build(rows, _context(params, layout))
@@ -66,7 +66,7 @@ def _predictions(params: Params, layout: Layout) -> dict[tuple[str, str, str], d
     """What every row predicts and what is true, without its logits: those of ImageNet are large."""
     found: dict[tuple[str, str, str], dict[str, np.ndarray]] = {}
     for dataset in params.tested:
-        for method in methods(params):
+        for method in methods(params, dataset):
             for draw in draws_of(method, params):
                 row = row_input(params, layout, dataset, method, draw)
                 held = artifacts.some(row.path, row.remedy, (".predictions", ".labels"))
