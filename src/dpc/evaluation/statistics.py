@@ -101,7 +101,9 @@ def paired_t(differences: Sequence[float], level: float = LEVEL) -> PairedTest:
     from scipy.special import stdtr
 
     t = mean / (std / math.sqrt(n))
-    return PairedTest(n, mean, std, *interval, t, float(2 * stdtr(n - 1, -abs(t))), wins, ties, losses)
+    return PairedTest(
+        n, mean, std, *interval, t, float(2 * stdtr(n - 1, -abs(t))), wins, ties, losses
+    )
 
 
 def holm(values: Sequence[float | None]) -> list[float | None]:

@@ -1,43 +1,56 @@
-"""The effects that the page tests: paired differences of two contenders over seeds and sets."""
+"""The effects that the page tests: paired differences of two contenders over seeds and sets.
+
+What decides is a paired t over the seeds: the difference of one seed is the mean over its data
+sets, so that what a seed does to all of them at once is counted once. docs/statistics.md says
+what that answers and what it does not.
+"""
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
-from dpc.evaluation.statistics import PairedTest, paired_t
+from dpc.evaluation.statistics import TIE, PairedTest, holm, paired_t
 from dpc.report.protocols import Measure, Question
 from dpc.report.rows import Results
 from dpc.report.scores import Contender, Score
 
-ALPHA = 0.05
-
+Series = Mapping[int | None, Results]  # by shots; by None where there is no series
 Pairs = Mapping[tuple[str, int | None], tuple[Score, Score]]
+Gaps = Mapping[tuple[str, int | None], float]
 
 
 @dataclass(frozen=True)
 class Effect:
     """First contender minus second on one measure, in percent points.
 
-    ``pairs`` takes every seed of every set as a pair. ``sets`` takes each set's mean as one
-    pair: stricter, for the seeds of a set share its test images. ``without_one`` is the range
+    ``seeds`` is the test that decides; ``adjusted`` is its p by Holm's rule over the ``family``
+    tests that stand beside it, or its own where it stands alone. ``sets`` takes each data set's
+    mean over the seeds as a pair: would it hold on another data set? ``without_one`` is the range
     of the mean difference when any one set is left out. All None where nothing can be paired.
 
-    ``possible`` counts the pairs that there were if nothing were missing. ``images`` are the
-    training images that first and second were shown, means over the pairs; ``one_image`` is
-    what one test image more is worth, in points; both are None where the rows do not say.
+    ``pairs`` holds both scores of each (set, seed), every seed on every set, out of ``of_sets``
+    and ``of_seeds`` if nothing were missing. ``images`` are the training images that first and
+    second were shown, means over the pairs; ``one_image`` is what one test image more is worth,
+    in points; both are None where the rows do not say. ``over_images`` is the 95 % interval over
+    the test images, see ``image_spread``; None where it was not asked or cannot be told.
     """
 
     first: Contender
     second: Contender
     measure: Measure
     question: str
-    pairs: PairedTest | None
-    sets: PairedTest | None
-    without_one: tuple[float, float] | None
-    possible: int
-    images: tuple[float, float] | None
-    one_image: float | None
+    of_sets: int
+    of_seeds: int
+    pairs: Pairs
+    seeds: PairedTest | None = None
+    adjusted: float | None = None
+    family: int = 1
+    sets: PairedTest | None = None
+    without_one: tuple[float, float] | None = None
+    images: tuple[float, float] | None = None
+    one_image: float | None = None
+    over_images: tuple[float, float] | None = None
 
     @property
     def title(self) -> str:
@@ -47,43 +60,102 @@ class Effect:
             second = "zero-shot CLIP"
         return f"{self.first.label} minus {second}, {self.measure.label}"
 
+    @property
+    def equal(self) -> bool:
+        """Whether both have the same accuracy, to the digit, in every pair there is."""
+        gaps = gaps_of(self.pairs, self.measure)
+        return bool(gaps) and all(abs(gap) <= TIE for gap in gaps.values())
 
-def effects(results: Results) -> list[Effect]:
-    """The effects of every tuned backbone that its runs can tell, in the order of the page.
+
+def effects(series: Series) -> dict[int | None, list[Effect]]:
+    """By shots, the effects of every tuned backbone that its runs can tell, in the page's order.
 
     Where data sets are only tested on and ω_n is 0, what DPC changes on them is left out: it is
     the backbone's own reading, and there is nothing to test.
     """
-    found = [each for backbone in results.backbones for each in _of_backbone(results, backbone)]
-    return [each for each in found if each.pairs is not None]
-
-
-def _of_backbone(results: Results, backbone: str) -> list[Effect]:
-    methods = {
-        "zero": Contender("zero_shot", "zero_shot"),
-        "chosen": results.contender(backbone, "dpc", "val"),
-        **{kind: results.contender(backbone, kind) for kind in ("plain", "budget", "dpc")},
+    protocol = next(iter(series.values())).protocol
+    answers = [answered(series, question) for question in protocol.questions]
+    return {
+        shots: [
+            answer[shots, backbone]
+            for backbone in results.backbones
+            for answer in answers
+            if _told_apart(results, answer[shots, backbone])
+        ]
+        for shots, results in series.items()
     }
-    protocol, name = results.protocol, methods["plain"].label
-    images = effect(results, methods["dpc"], methods["budget"], protocol.lead).images
-    longer = f"a {budget_words(name, images)}"
 
-    def told(question: Question) -> Effect:
-        first, second = methods[question.first], methods[question.second]
-        text = question.text.format(name=name, longer=longer)
-        return effect(results, first, second, question.measure, text)
 
-    found = [told(question) for question in protocol.questions]
-    return [each for each in found if not (protocol.transfers and by_construction(results, each))]
+def _told_apart(results: Results, found: Effect) -> bool:
+    apart = not (results.protocol.transfers and by_construction(results, found))
+    return found.seeds is not None and apart
+
+
+def answered(series: Series, question: Question) -> dict[tuple[int | None, str], Effect]:
+    """One question asked of every backbone at every number of shots: a family of tests."""
+    found = {
+        (shots, backbone): _told(results, backbone, question)
+        for shots, results in series.items()
+        for backbone in results.backbones
+    }
+    return dict(zip(found, one_family(found.values()), strict=True))
+
+
+def on_each_set(series: Series) -> dict[int | None, list[Effect]]:
+    """By shots, what DPC adds to each backbone on each data set alone: one family of tests.
+
+    Empty where the leading measure is over one data set: that is its average.
+    """
+    asked = []
+    for shots, results in series.items():
+        lead = results.protocol.lead
+        sets = results.over(lead.over)
+        for backbone in results.backbones:
+            dpc, plain = (results.contender(backbone, kind) for kind in ("dpc", "plain"))
+            for name in sets if len(sets) > 1 else ():
+                asked.append((shots, effect(results, dpc, plain, lead, "", (name,))))
+    told = [(shots, each) for shots, each in asked if each.seeds is not None]
+    found: dict[int | None, list[Effect]] = {shots: [] for shots in series}
+    for (shots, _), each in zip(told, one_family(each for _, each in told), strict=True):
+        found[shots].append(each)
+    return found
+
+
+def one_family(found: Iterable[Effect]) -> list[Effect]:
+    """The effects with their p values adjusted for standing side by side."""
+    effects = list(found)
+    values = [None if each.seeds is None else each.seeds.p for each in effects]
+    count = sum(p is not None for p in values)
+    pairs = zip(effects, holm(values), strict=True)
+    return [replace(each, adjusted=p, family=count) for each, p in pairs]
+
+
+def _told(results: Results, backbone: str, question: Question) -> Effect:
+    first, second = (_method(results, backbone, name) for name in (question.first, question.second))
+    text = question.text
+    if "{" in text:
+        dpc, budget, plain = (_method(results, backbone, n) for n in ("dpc", "budget", "plain"))
+        images = effect(results, dpc, budget, results.protocol.lead).images
+        text = text.format(name=plain.label, longer=f"a {budget_words(plain.label, images)}")
+    return effect(results, first, second, question.measure, text)
+
+
+def _method(results: Results, backbone: str, name: str) -> Contender:
+    """By the name that a question has for it."""
+    if name == "zero":
+        return Contender("zero_shot", "zero_shot")
+    if name == "chosen":
+        return results.contender(backbone, "dpc", "val")
+    return results.contender(backbone, name)
 
 
 def by_construction(results: Results, found: Effect) -> bool:
     """Whether DPC equals its backbone because ω_n = 0 gives it the same prompts there."""
-    test, fixed = found.pairs, results.protocol.fixed
+    fixed = results.protocol.fixed
     if (found.first.kind, found.second.kind) != ("dpc", "plain") or found.measure != fixed:
         return False
     runs = [s for name in results.over(fixed.over) for s in results.runs(name, found.first)]
-    return test is not None and test.ties == test.n and all(s.row.get("omega_n") == 0 for s in runs)
+    return found.equal and all(s.row.get("omega_n") == 0 for s in runs)
 
 
 def budget_words(name: str, images: tuple[float, float] | None) -> str:
@@ -102,28 +174,50 @@ def budget_words(name: str, images: tuple[float, float] | None) -> str:
 
 
 def effect(
-    results: Results, first: Contender, second: Contender, measure: Measure, question: str = ""
+    results: Results,
+    first: Contender,
+    second: Contender,
+    measure: Measure,
+    question: str = "",
+    sets: Sequence[str] | None = None,
 ) -> Effect:
-    """Compare two contenders on the pairs that both have."""
-    sets, metric = results.over(measure.over), measure.metric
-    pairs = matched(results, first, second, sets)
-    possible = len(sets) * len(results.seeds)
+    """Compare two contenders on the pairs that both have.
+
+    Where runs are missing, on the largest block of them: data sets that the same seeds all have.
+
+    Args:
+        sets: the data sets; those of the measure where it is None.
+    """
+    sets = results.over(measure.over) if sets is None else sets
+    pairs = _block(matched(results, first, second, sets))
+    found = Effect(first, second, measure, question, len(sets), len(results.seeds), pairs)
     if not pairs:
-        return Effect(first, second, measure, question, None, None, None, possible, None, None)
-    gaps = {key: one[metric] - two[metric] for key, (one, two) in pairs.items()}
-    means = _set_means(gaps)
-    return Effect(
-        first,
-        second,
-        measure,
-        question,
-        paired_t(list(gaps.values())),
-        paired_t(list(means.values())),
-        _without_one(means),
-        possible,
-        _images(pairs),
-        _one_image(pairs, metric),
+        return found
+    gaps = gaps_of(pairs, measure)
+    test, means = over_seeds(gaps), _means(gaps, 0)
+    return replace(
+        found,
+        seeds=test,
+        adjusted=test.p,
+        sets=paired_t(list(means.values())),
+        without_one=_without_one(means),
+        images=_images(pairs),
+        one_image=_one_image(pairs, measure.metric),
     )
+
+
+def gaps_of(pairs: Pairs, measure: Measure) -> dict[tuple[str, int | None], float]:
+    """First minus second of each pair, in percent points."""
+    return {key: one[measure.metric] - two[measure.metric] for key, (one, two) in pairs.items()}
+
+
+def over_seeds(gaps: Gaps) -> PairedTest:
+    """The test that decides: a paired t over the seeds, of their means over the data sets.
+
+    Args:
+        gaps: differences by data set and seed, of every seed on every set.
+    """
+    return paired_t(list(_means(gaps, 1).values()))
 
 
 def matched(
@@ -140,14 +234,34 @@ def matched(
     return pairs
 
 
-def _set_means(gaps: Mapping[tuple[str, int | None], float]) -> dict[str, float]:
-    sets: dict[str, list[float]] = {}
-    for (dataset, _), gap in gaps.items():
-        sets.setdefault(dataset, []).append(gap)
-    return {dataset: _mean(values) for dataset, values in sets.items()}
+def _block(pairs: Pairs) -> Pairs:
+    """The largest block of pairs, seeds by sets without a gap; of equal ones that of most seeds.
+
+    A mean over the sets that a seed happens to have would compare seeds on different sets.
+    """
+    sets: dict[int | None, set[str]] = {}
+    for dataset, seed in pairs:
+        sets.setdefault(seed, set()).add(dataset)
+    blocks = [
+        (one & two, [seed for seed, own in sets.items() if own >= one & two])
+        for one in sets.values()
+        for two in sets.values()
+    ]
+    if not blocks:
+        return pairs
+    names, seeds = max(blocks, key=lambda b: (len(b[0]) * len(b[1]), len(b[1]), sorted(b[0])))
+    return {key: both for key, both in pairs.items() if key[0] in names and key[1] in seeds}
 
 
-def _without_one(means: Mapping[str, float]) -> tuple[float, float] | None:
+def _means(gaps: Gaps, axis: int) -> dict[str | int | None, float]:
+    """Means by data set (axis 0 of the keys), or by seed (1)."""
+    groups: dict[str | int | None, list[float]] = {}
+    for key, gap in gaps.items():
+        groups.setdefault(key[axis], []).append(gap)
+    return {name: _mean(values) for name, values in groups.items()}
+
+
+def _without_one(means: Mapping[Any, float]) -> tuple[float, float] | None:
     if len(means) < 2:
         return None
     rest = [_mean([gap for other, gap in means.items() if other != left]) for left in means]

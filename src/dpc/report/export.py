@@ -2,17 +2,16 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 
+from dpc.evaluation.statistics import detectable
 from dpc.report.ablations import rung_key, rungs
 from dpc.report.csvs import csv_text
 from dpc.report.curves import Point, curve, losses
-from dpc.report.effects import Effect
+from dpc.report.effects import Effect, Series
 from dpc.report.recipes import facts
 from dpc.report.rows import Cell, Results
 from dpc.report.scores import Contender
 from dpc.report.tables import AVERAGE, TRANSDUCTIVE, Line, Table
 from dpc.report.words import DASH
-
-Series = Mapping[int | None, Results]
 
 
 def table_csv(series: Series) -> str:
@@ -20,7 +19,7 @@ def table_csv(series: Series) -> str:
     results = next(iter(series.values()))
     metrics = results.protocol.metrics
     fields = ["dataset", "method", *_shots_field(series), "transductive", "selection", "omega_b"]
-    fields += ["seeds", *(name for m in metrics for name in (m, f"{m}_std"))]
+    fields += ["seeds", *_accuracy_fields(metrics)]
     fields += ["h_mean"] * ("h" in metrics) + ["images_seen", "images_per_step", "steps", "learned"]
     lines = [fields]
     for name in (*results.datasets, AVERAGE):
@@ -97,7 +96,7 @@ def ablations_csv(ladder: Results) -> str:
     """The ablation on every data set and on their average; the header alone where none ran."""
     metrics = ladder.protocol.metrics
     lines = [["dataset", "backbone", "rung", "method", "omega_b", "omega_n", "seeds"]]
-    lines[0] += [name for m in metrics for name in (m, f"{m}_std")]
+    lines[0] += _accuracy_fields(metrics)
     lines[0] += ["images_per_step", "images_seen"]
     for name in (*ladder.datasets, AVERAGE):
         for rung in (rung for each in rungs(ladder, name) for rung in each):
@@ -111,27 +110,41 @@ def ablations_csv(ladder: Results) -> str:
     return csv_text(lines)
 
 
-def effects_csv(tested: Mapping[int | None, Sequence[Effect]]) -> str:
-    """The tested effects by shots; ``selection`` is the rule for the first method's ω_b."""
-    by_shots = None not in tested
-    fields = "first selection second metric pairs mean low high t p wins ties losses p_over_sets"
+def effects_csv(
+    averages: Mapping[int | None, Sequence[Effect]], cells: Mapping[int | None, Sequence[Effect]]
+) -> str:
+    """The tested effects by shots, over the data sets and on each alone; ``selection`` is the rule
+    for the first method's ω_b, and ``p_holm`` is p adjusted over ``family`` tests."""
+    by_shots = None not in averages
+    fields = "dataset first selection second metric seeds sets mean std low high t p p_holm family"
+    fields += " wins ties losses detectable images_low images_high p_over_sets set_wins set_ties"
+    fields += " set_losses without_one_low without_one_high"
     lines = [["shots"] * by_shots + fields.split()]
-    for shots, group in tested.items():
-        for effect in group:
-            lines.append([str(shots)] * by_shots + _effect_line(effect))
+    for average, tested in ((True, averages), (False, cells)):
+        for shots, group in tested.items():
+            for effect in group:
+                name = AVERAGE if average else next(iter(effect.pairs))[0]
+                lines.append([str(shots)] * by_shots + [name, *_effect_line(effect)])
     return csv_text(lines)
 
 
 def _effect_line(effect: Effect) -> list[str]:
-    first, second = effect.first, effect.second
+    first, second, test, sets = effect.first, effect.second, effect.seeds, effect.sets
     start = [first.key, first.selection, second.key, effect.measure.key]
-    test, sets = effect.pairs, effect.sets
-    if test is None:
-        return [*start, "0", *[""] * 9]
-    numbers = (test.mean, test.low, test.high, test.t, test.p)
-    counts = [str(test.wins), str(test.ties), str(test.losses)]
-    over_sets = _number(sets.p if sets is not None else None, 6)
-    return [*start, str(test.n), *[_number(x, 6) for x in numbers], *counts, over_sets]
+    if test is None or sets is None:
+        return [*start, *[""] * 22]
+    numbers = (test.mean, test.std, test.low, test.high, test.t, test.p, effect.adjusted)
+    beside = [detectable(test), *(effect.over_images or (None, None)), sets.p]
+    return [
+        *start,
+        str(test.n),
+        str(sets.n),
+        *(_number(each, 6) for each in numbers),
+        *(str(each) for each in (effect.family, test.wins, test.ties, test.losses)),
+        *(_number(each, 6) for each in beside),
+        *(str(each) for each in (sets.wins, sets.ties, sets.losses)),
+        *(_number(each, 6) for each in effect.without_one or (None, None)),
+    ]
 
 
 def markdown(table: Table) -> str:
@@ -216,9 +229,14 @@ def _escape(text: str) -> str:
     return text.replace("ω\\_b", r"$\omega_b$")
 
 
+def _accuracy_fields(metrics: Sequence[str]) -> list[str]:
+    return [name for m in metrics for name in (m, f"{m}_std", f"{m}_low", f"{m}_high")]
+
+
 def _accuracies(cell: Cell, metrics: Sequence[str]) -> list[str]:
-    """Mean and deviation of each metric."""
-    return [_number(value) for m in metrics for value in (cell[m].mean, cell[m].std)]
+    """Mean, deviation and 95 % interval of each metric."""
+    numbers = [(cell[m].mean, cell[m].std, *(cell[m].interval() or (None, None))) for m in metrics]
+    return [_number(value) for each in numbers for value in each]
 
 
 def _values(point: Point) -> list[str]:

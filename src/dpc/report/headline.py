@@ -3,23 +3,21 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from dpc.evaluation.statistics import critical
 from dpc.report.context import shots_name, shots_text
-from dpc.report.effects import Effect, by_construction, effect
-from dpc.report.protocols import Measure
+from dpc.report.effects import Effect, Series, answered, by_construction
+from dpc.report.protocols import Measure, Question
 from dpc.report.rows import Results
 from dpc.report.scores import Contender
 from dpc.report.words import (
-    DASH,
     SPACE,
     amount,
-    bare_p,
     coverage,
     doubt,
-    equal,
     listed,
-    p_value,
     points,
     significant,
+    untested,
     verdict,
 )
 
@@ -47,46 +45,56 @@ class Gain:
         return f"a {self.name} of the same total budget"
 
 
-def gains(results: Results) -> list[Gain]:
-    """One gain for each backbone that ran with DPC, in table order."""
-    found, lead = [], results.protocol.lead
-    for backbone in results.backbones:
-        plain, dpc, budget = (results.contender(backbone, k) for k in ("plain", "dpc", "budget"))
-        if any(results.runs(dataset, dpc) for dataset in results.datasets):
-            others = {m: effect(results, dpc, plain, m) for m in results.protocol.others}
-            found.append(
-                Gain(
-                    dpc,
-                    effect(results, dpc, plain, lead),
-                    effect(results, results.contender(backbone, "dpc", "val"), plain, lead),
-                    others,
-                    effect(results, dpc, budget, lead),
-                    any(by_construction(results, each) for each in others.values()),
-                )
-            )
-    return found
+def gains(series: Series) -> dict[int | None, list[Gain]]:
+    """By shots, one gain for each backbone that ran with DPC, in table order.
 
-
-def headline(results: Results, shots: int | None = None) -> list[str]:
-    """The result in short, honest in both directions: the leading measure, the others, the same
-    budget.
-
-    Args:
-        results: of one number of shots.
-        shots: that number, where there are others.
+    Each column of gains is a family: the p values are adjusted over the backbones, and over the
+    numbers of shots where there are several.
     """
-    found, lead = gains(results), results.protocol.lead
+    protocol = next(iter(series.values())).protocol
+
+    def asked(first: str, second: str, measure: Measure) -> dict[tuple[int | None, str], Effect]:
+        return answered(series, Question(first, second, measure, ""))
+
+    lead, chosen, budget = (
+        asked(first, second, protocol.lead)
+        for first, second in (("dpc", "plain"), ("chosen", "plain"), ("dpc", "budget"))
+    )
+    others = {measure: asked("dpc", "plain", measure) for measure in protocol.others}
+    return {
+        shots: [
+            Gain(
+                results.contender(backbone, "dpc"),
+                lead[shots, backbone],
+                chosen[shots, backbone],
+                {measure: each[shots, backbone] for measure, each in others.items()},
+                budget[shots, backbone],
+                any(by_construction(results, each[shots, backbone]) for each in others.values()),
+            )
+            for backbone in results.backbones
+            if any(results.runs(d, results.contender(backbone, "dpc")) for d in results.datasets)
+        ]
+        for shots, results in series.items()
+    }
+
+
+def headline(series: Series) -> list[str]:
+    """The result in short, honest in both directions: the leading measure, the others, the same
+    budget; of several numbers of shots, at the most."""
+    shots, results = list(series.items())[-1]
+    found, lead = gains(series)[shots], results.protocol.lead
     lines = []
     if found:
         used = {results.weights(gain.contender) for gain in found}
         at = f", at ω_b = {used.pop()}" if len(used) == 1 and "" not in used else ""
-        at += "" if shots is None else f", {shots_name(shots)}"
+        at += f", {shots_name(shots)}" if shots is not None and len(series) > 1 else ""
         text = _compared([(gain.lead, gain.name) for gain in found])
         lines.append(f"On {lead.where}{at}: {text}.")
         lines += [_other_sentence(found, measure) for measure in found[0].others]
-        longer = [(g.budget, g.of_budget()) for g in found if g.budget.pairs is not None]
+        longer = [(g.budget, g.of_budget()) for g in found if g.budget.seeds is not None]
         if longer:
             lines.append(f"Against longer training: {_compared(longer)}.")
+        lines += few_seeds([gain.lead for gain in found])
     without = [
         results.names[backbone]
         for backbone in results.backbones
@@ -97,15 +105,29 @@ def headline(results: Results, shots: int | None = None) -> list[str]:
     return lines
 
 
-def by_shots_sentence(series: Mapping[int | None, Results]) -> str:
+def few_seeds(effects: Sequence[Effect]) -> list[str]:
+    """What one or two seeds can tell, where the comparisons have no more."""
+    fewest = min((each.seeds.n for each in effects if each.seeds is not None), default=None)
+    if fewest == 1:
+        return ["One seed has no spread: nothing is tested."]
+    if fewest == 2:
+        wide = f"{critical(1):.1f}"
+        return [
+            "Two seeds leave one degree of freedom: an interval reaches "
+            f"{wide} standard errors to each side, and only differences far above the seeds' "
+            "spread can be found."
+        ]
+    return []
+
+
+def by_shots_sentence(series: Series) -> str:
     """The gain of DPC at every number of shots, for each backbone; empty without a series."""
     texts: dict[str, list[str]] = {}
-    for shots, results in series.items() if len(series) > 1 else ():
-        for gain in gains(results):
-            test = gain.lead.pairs
-            if test is not None:
-                star = "*" if significant(test) else ""
-                text = f"{points(test.mean)}{star} at {shots_text(shots)}"
+    for shots, group in gains(series).items() if len(series) > 1 else ():
+        for gain in group:
+            if gain.lead.seeds is not None:
+                star = "*" if significant(gain.lead) else ""
+                text = f"{points(gain.lead.seeds.mean)}{star} at {shots_text(shots)}"
                 texts.setdefault(gain.name, []).append(text.replace(" ", SPACE))
     parts = [f"{name} {', '.join(each)}" for name, each in texts.items()]
     if not parts:
@@ -123,62 +145,6 @@ def averages_sentence(results: Results) -> str:
     count = len(results.pooled)
     plural = "s" if count != 1 else ""
     return f"Average over {count} target{plural}: {', '.join(texts)}." if texts else ""
-
-
-def gain_cells(results: Results, gain: Gain) -> list[str]:
-    """The columns of the table of gains, as text."""
-    lead, test = results.protocol.lead, gain.lead.pairs
-    sets = results.over(lead.over)
-    averages = [results.average(each, sets) for each in (gain.lead.second, gain.contender)]
-    # averages of other runs than those of the difference would only confuse
-    whole = test is not None and test.n == gain.lead.possible
-    means = [f"{c[lead.metric].mean:.2f}" if whole and c is not None else DASH for c in averages]
-    cells = [gain.name, results.weights(gain.contender) or DASH, *means]
-    if test is None:
-        cells += [DASH] * 6
-    else:
-        interval = _span(test.low, test.high)
-        left_out = _span(*(gain.lead.without_one or (None, None)))
-        over = bare_p(gain.lead.sets.p if gain.lead.sets is not None else None)
-        count = str(test.n) if whole else f"{test.n} of {gain.lead.possible}"
-        cells += [points(test.mean), interval, bare_p(test.p), over, left_out, count]
-    others = [_short(each) for each in gain.others.values()]
-    return [*cells, _short(gain.chosen), _short(gain.budget), *others]
-
-
-def gain_headings(results: Results) -> list[str]:
-    """Headings of :func:`gain_cells`."""
-    protocol = results.protocol
-    return [
-        "Backbone",
-        "ω_b",
-        f"{protocol.lead.heading}, alone",
-        f"{protocol.lead.heading}, + DPC",
-        "Gain",
-        "95 % interval",
-        "p",
-        "p over sets",
-        "One set left out",
-        "Pairs",
-        "Gain, ω_b by validation",
-        "Gain over same budget",
-        *(f"Gain on {measure.label}" for measure in protocol.others),
-    ]
-
-
-def _span(low: float | None, high: float | None) -> str:
-    """``+0.34 to +0.70`` on one line, or a dash."""
-    return DASH if low is None else f"{points(low)} to {points(high)}".replace(" ", SPACE)
-
-
-def _short(effect: Effect) -> str:
-    """``+0.62 (p = 0.023)``, ``0.00, equal`` or a dash."""
-    test = effect.pairs
-    if test is None:
-        return DASH
-    if equal(test):
-        return f"{points(0.0)},{SPACE}equal"
-    return points(test.mean) + ("" if test.p is None else f" ({p_value(test.p)})")
 
 
 def _compared(items: Sequence[tuple[Effect, str]]) -> str:
@@ -202,15 +168,14 @@ def _compared(items: Sequence[tuple[Effect, str]]) -> str:
 
 def _clause(found: Effect, other: str) -> tuple[str, str]:
     """The group of a comparison, and its words with what weakens it in brackets."""
-    test, seen, few = found.pairs, _seen(found), coverage(found)
+    test, seen, few = found.seeds, _seen(found), coverage(found)
     if test is None:
         return "missing", other
-    if equal(test):
+    if found.equal:
         return "equal", other + _brackets(seen, few)
-    if test.p is None:
-        difference = f"{points(test.mean)} points in the one pair there is, no test"
-        return "single", other + _brackets(seen, difference)
-    if not significant(test):
+    if found.adjusted is None:
+        return "single", other + _brackets(seen, f"{points(test.mean)} points{untested(found)}")
+    if not significant(found):
         return "none", other + _brackets(seen, f"{points(test.mean)} points, {doubt(found)}", few)
     group, word = ("up", "over") if test.mean > 0 else ("down", "against")
     brackets = _brackets(seen, _size(found), doubt(found), few)
@@ -219,13 +184,12 @@ def _clause(found: Effect, other: str) -> tuple[str, str]:
 
 def _other_sentence(found: Sequence[Gain], measure: Measure) -> str:
     """A measure besides the leading one: unchanged by construction, or as it came out."""
-    compared = [gain for gain in found if gain.others[measure].pairs is not None]
+    compared = [gain for gain in found if gain.others[measure].seeds is not None]
     if not compared:
         return f"{measure.start} were not compared."
     groups: dict[str, list[str]] = {}
     for gain in compared:
-        test = gain.others[measure].pairs
-        if test is not None and equal(test):
+        if gain.others[measure].equal:
             reason = "by construction (ω_n = 0)" if gain.fixed else "in every pair"
             text = f"unchanged to the digit {reason}"
         else:
@@ -248,7 +212,7 @@ def _seen(found: Effect) -> str:
 
 def _size(found: Effect) -> str:
     """Says so where a difference is smaller than one image of the test set makes."""
-    test = found.pairs
+    test = found.seeds
     small = test is not None and found.one_image is not None and abs(test.mean) < found.one_image
     return "less than one test image a run" if small else ""
 

@@ -9,6 +9,7 @@ from dpc.report.effects import effect
 from dpc.report.protocols import PROTOCOLS, Protocol
 from dpc.report.rows import Results
 from dpc.report.scores import Row, Score
+from dpc.report.spread import spread_cells
 
 DIGITS = 4  # of a percentage: far below one test image
 SUMMARY_SIZE = 10
@@ -32,13 +33,19 @@ def build(
         protocol: of all rows.
 
     Returns:
-        ``{"rows": [...], "averages": {...}}`` in percent. A method that did not run on every
-        data set has no average; few-shot averages have their shots behind the method,
-        ``coop+dpc@16``. ``omega_b`` is the weight that tuned classes were read with: 1 where P'
-        alone read them.
+        ``{"rows": [...], "averages": {...}, "cells": [...]}`` in percent. Cells have mean,
+        deviation (ddof 1) and 95 % interval (Student's t) over the seeds of each method on each
+        data set and on ``Average``, by metric, None where one seed has none. A method that did
+        not run on every data set has no average; few-shot averages have their shots behind the
+        method, ``coop+dpc@16``. ``omega_b`` is the weight that tuned classes were read with: 1
+        where P' alone read them.
     """
     by_shots = series(rows, datasets, backbones, protocol)
-    return {"rows": _lines(by_shots, clip), "averages": _all_averages(by_shots)}
+    return {
+        "rows": _lines(by_shots, clip),
+        "averages": _all_averages(by_shots),
+        "cells": _cells(by_shots),
+    }
 
 
 def summary(
@@ -102,6 +109,24 @@ def _lines(by_shots: Mapping[int | None, Results], clip: str) -> list[dict[str, 
     return lines
 
 
+def _cells(by_shots: Mapping[int | None, Results]) -> list[dict[str, Any]]:
+    found = []
+    for name, contender, shots, cell in spread_cells(by_shots):
+        line: dict[str, Any] = {
+            "dataset": name,
+            "method": contender.key,
+            "selection": contender.selection,
+            "shots": shots,
+            "seeds": [seed for seed in cell.seeds if seed is not None],
+        }
+        for metric, summary in cell.values.items():
+            low, high = summary.interval() or (None, None)
+            numbers = {"mean": summary.mean, "std": summary.std, "low": low, "high": high}
+            line[metric] = {n: None if x is None else round(x, DIGITS) for n, x in numbers.items()}
+        found.append(line)
+    return found
+
+
 def _all_averages(by_shots: Mapping[int | None, Results]) -> dict[str, dict[str, float]]:
     averages: dict[str, dict[str, float]] = {}
     for shots, results in by_shots.items():
@@ -131,7 +156,7 @@ def _gains(results: Results, averages: dict[str, dict[str, float]], kind: str) -
     gains = []
     for backbone in results.backbones:
         dpc, other = (results.contender(backbone, each) for each in ("dpc", kind))
-        found = effect(results, dpc, other, results.protocol.lead).pairs
+        found = effect(results, dpc, other, results.protocol.lead).seeds
         if found is not None and dpc.key in averages and other.key in averages:
             gains.append(found.mean)
     return gains

@@ -39,7 +39,7 @@ def notes(report: Report, table: Table) -> list[str]:
         + "Bold: the best of each column, on the numbers as printed"
         + (", transductive rows apart." if results.transductive else ".")
     )
-    lines += _fixed(results)
+    lines += _fixed(report)
     lines += _imported(results)
     shown = [line for block in table.blocks for line in block.lines]
     if any(line.incomplete for line in shown):
@@ -49,9 +49,10 @@ def notes(report: Report, table: Table) -> list[str]:
     return lines
 
 
-def _fixed(results: Results) -> list[str]:
+def _fixed(report: Report) -> list[str]:
     """Why DPC's rows repeat their backbone's on targets."""
-    if not results.protocol.transfers or not any(gain.fixed for gain in gains(results)):
+    found = [gain for group in gains(report.series).values() for gain in group]
+    if not report.protocol.transfers or not any(gain.fixed for gain in found):
         return []
     return [
         "With ω_n = 0 a target is read with the tuned prompt alone, the very prompt of the "

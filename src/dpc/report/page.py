@@ -79,6 +79,7 @@ def _page(made: Report, sections: Sequence[Section], named: Sequence[str]) -> st
         "capital": capital,
         "shots_name": shots_name,
         "listed": words.listed,
+        "bare_p": words.bare_p,
     }
     parts = [
         Markup(environment.get_template(each.template).render(common, section=each, **each.values))
@@ -91,8 +92,7 @@ def _page(made: Report, sections: Sequence[Section], named: Sequence[str]) -> st
 
 def _headline(made: Report) -> list[str]:
     """The result in words; of a series, at the most shots, then the gain at each."""
-    shots = list(made.series)[-1]
-    lines = headline(made.results, shots if len(made.series) > 1 else None)
+    lines = headline(made.series)
     if made.protocol.transfers:
         lines.append(averages_sentence(made.results))
     lines.append(by_shots_sentence(made.series))

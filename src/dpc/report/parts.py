@@ -6,14 +6,12 @@ A figure more is one file with a function from a report to a section, and one li
 from collections.abc import Callable, Mapping
 
 from dpc.params.protocols import BASE_TO_NEW, FEW_SHOT, GENERALIZED, TRANSFERS
-from dpc.report import grids, offsets, shots
+from dpc.report import grids, offsets, shots, spread
 from dpc.report.context import Report
 from dpc.report.paper import paper_context, paper_csv
 from dpc.report.sections import (
     Section,
     ablation_section,
-    effects_section,
-    gains_section,
     main_section,
     run_section,
     table_section,
@@ -21,6 +19,7 @@ from dpc.report.sections import (
     training_section,
     weights_section,
 )
+from dpc.report.tested import cells_section, effects_section, gains_section
 
 Make = Callable[[Report], Section | None]
 
@@ -45,6 +44,8 @@ def paper_section(report: Report) -> Section:
 _ENDS: tuple[Make, ...] = (
     weights_section,
     training_section,
+    spread.section,
+    cells_section,
     effects_section,
     paper_section,
     run_section,

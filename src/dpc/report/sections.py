@@ -8,13 +8,10 @@ from typing import Any
 from dpc.report import export, figures, recipes
 from dpc.report.ablations import LADDER, rungs
 from dpc.report.context import Report, shots_name
-from dpc.report.effects import effects
-from dpc.report.headline import gain_cells, gain_headings, gains
 from dpc.report.notes import notes, text_of
 from dpc.report.scatter import tradeoff
 from dpc.report.svg import Drawing
 from dpc.report.tables import HEADINGS, TRANSDUCTIVE, Selection, Table, main_table, selection_table
-from dpc.report.words import DASH, effect_cells
 
 DATASET_COLUMNS = {
     "classes_base": "Base classes",
@@ -53,32 +50,6 @@ class Section:
     galleries: Sequence[Gallery] = ()
     values: Mapping[str, Any] = field(default_factory=dict)  # for its template
     files: Mapping[str, str] = field(default_factory=dict)  # name -> text
-
-
-def gains_section(report: Report) -> Section | None:
-    """What DPC adds to each backbone, at each number of shots; what no run tells is left out."""
-    by_shots = {
-        shots: [(gain.contender, gain_cells(results, gain)) for gain in gains(results)]
-        for shots, results in report.series.items()
-    }
-    if not any(by_shots.values()):
-        return None
-    headings = gain_headings(report.results)
-    lines = [cells for group in by_shots.values() for _, cells in group]
-    kept = [
-        column
-        for column, heading in enumerate(headings)
-        if not heading.startswith("Gain") or any(cells[column] != DASH for cells in lines)
-    ]
-    values = {
-        "gain_headings": [headings[column] for column in kept],
-        "gains": {
-            shots: [(contender, [cells[column] for column in kept]) for contender, cells in group]
-            for shots, group in by_shots.items()
-        },
-        "lead": report.protocol.lead,
-    }
-    return Section("gains", template="gains.html.j2", values=values)
 
 
 def main_section(report: Report) -> Section:
@@ -182,19 +153,6 @@ def training_section(report: Report) -> Section:
     return Section(
         "training", "Training", "Training", words=(words,), galleries=(gallery,), files=files
     )
-
-
-def effects_section(report: Report) -> Section:
-    """All tests, of the most shots on the page, of every number of shots in the file."""
-    tested = {shots: effects(results) for shots, results in report.series.items()}
-    groups: dict[str, list[tuple[str, list[str]]]] = {}
-    for effect in list(tested.values())[-1]:
-        lines = groups.setdefault(effect.first.name, [])
-        lines.append((effect.question, effect_cells(effect)))
-    values = {"effects": groups, "more": at_most_shots(report)}
-    files = {"effects.csv": export.effects_csv(tested)}
-    title = "Effects tested"
-    return Section("effects", title, "Effects", "effects.html.j2", values=values, files=files)
 
 
 def run_section(report: Report) -> Section:

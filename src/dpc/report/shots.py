@@ -25,9 +25,8 @@ WORDS = (
     "DPC, dotted with the same budget."
 )
 GAIN = (
-    "DPC minus its backbone at each number of shots: mean difference over all pairs of one seed on "
-    "one data set, with its 95 % interval. The seeds of one data set share its test images, so the "
-    "interval is too narrow where a set rules the mean."
+    "DPC minus its backbone at each number of shots: mean over the seeds of their mean differences "
+    "over the data sets, with its 95 % interval (Student's t over the seeds)."
 )
 
 Series = Mapping[int | None, Results]
@@ -151,7 +150,7 @@ def _gain_panel(series: Series) -> Drawing | None:
     for backbone in results.backbones:
         dpc, plain = (results.contender(backbone, kind) for kind in ("dpc", "plain"))
         for shots, each in series.items():
-            test = effect(each, dpc, plain, results.protocol.lead).pairs
+            test = effect(each, dpc, plain, results.protocol.lead).seeds
             if test is not None and shots is not None:
                 half = 0.0 if test.high is None else test.high - test.mean
                 lines.setdefault(backbone, []).append((shots, test.mean, half))

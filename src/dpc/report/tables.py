@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from dpc.evaluation.statistics import Summary
+from dpc.report.effects import Effect, effect, one_family
 from dpc.report.protocols import capital
 from dpc.report.rows import Cell, Results
 from dpc.report.scores import Contender
@@ -171,6 +172,7 @@ class Selection:
     val: Summary | None
     oracle: Summary | None
     val_weights: str
+    chosen: Effect  # the weight chosen on validation shots minus the fixed one
 
     @property
     def gap(self) -> float | None:
@@ -181,7 +183,10 @@ class Selection:
 
 
 def selection_table(results: Results) -> list[Selection]:
-    """Fixed ω_b, ω_b chosen on validation shots, and the test oracle, side by side."""
+    """Fixed ω_b, ω_b chosen on validation shots, and the test oracle, side by side.
+
+    The differences of the averages are one family of tests, those of all data sets another.
+    """
     lines, measure = [], results.protocol.omega_b
     sets = results.over(measure.over)
     averaged = () if results.protocol.transfers else (AVERAGE,)
@@ -198,6 +203,14 @@ def selection_table(results: Results) -> list[Selection]:
                 for m in rules
             ]
             fixed, val, oracle = (c[measure.metric] if c is not None else None for c in cells)
-            chosen = results.weights(rules[1], own)
-            lines.append(Selection(name, results.names[backbone], fixed, val, oracle, chosen))
-    return lines
+            weights = results.weights(rules[1], own)
+            found = effect(results, rules[1], rules[0], measure, "", own)
+            lines.append(
+                Selection(name, results.names[backbone], fixed, val, oracle, weights, found)
+            )
+    adjusted: dict[int, Effect] = {}
+    for average in (True, False):
+        places = [at for at, line in enumerate(lines) if (line.name == AVERAGE) == average]
+        told = one_family(lines[at].chosen for at in places)
+        adjusted |= zip(places, told, strict=True)
+    return [replace(line, chosen=adjusted[at]) for at, line in enumerate(lines)]

@@ -3,8 +3,8 @@
 import math
 from collections.abc import Sequence
 
-from dpc.evaluation.statistics import PairedTest, Summary
-from dpc.report.effects import ALPHA, Effect
+from dpc.evaluation.statistics import ALPHA, PairedTest, Summary
+from dpc.report.effects import Effect
 
 DASH = "–"
 MINUS = "−"
@@ -47,76 +47,75 @@ def p_value(p: float | None) -> str:
     return text.replace(" ", SPACE)
 
 
-def significant(test: PairedTest | None) -> bool:
-    """Whether a test rejects "no difference" at the 5 % level."""
-    return test is not None and test.p is not None and test.p < ALPHA
-
-
-def equal(test: PairedTest) -> bool:
-    """Whether all pairs are ties."""
-    return test.ties == test.n
+def significant(effect: Effect) -> bool:
+    """Whether the deciding test rejects "no difference" at the 5 % level, after Holm's rule."""
+    return effect.adjusted is not None and effect.adjusted < ALPHA
 
 
 def verdict(effect: Effect) -> str:
     """One clause of an effect: a gain, a loss, no significant difference, or not measured."""
-    test = effect.pairs
+    test = effect.seeds
     if test is None:
         return "not measured: no pair of runs"
-    if equal(test):
+    if effect.equal:
         return "equal in every pair"
-    if test.p is None:
-        return f"{points(test.mean)} points in the one pair there is, too few for a test"
-    if not significant(test):
-        return f"no significant difference ({points(test.mean)} points, {p_value(test.p)})"
+    if effect.adjusted is None:
+        return f"{points(test.mean)} points{untested(effect)}"
+    if not significant(effect):
+        return f"no significant difference ({points(test.mean)} points, {p_value(effect.adjusted)})"
     word = "gain" if test.mean > 0 else "loss"
-    return f"a {word} of {amount(test.mean)} points ({p_value(test.p)})"
+    return f"a {word} of {amount(test.mean)} points ({p_value(effect.adjusted)})"
+
+
+def untested(effect: Effect) -> str:
+    """Why there is a difference and no test of it, to follow the difference."""
+    seeds = effect.seeds.n if effect.seeds is not None else 0
+    return " with one seed" if seeds == 1 else f" with each of {seeds} seeds, no spread to test"
 
 
 def reading(effect: Effect) -> str:
-    """What a test found, in a word or two; says so where the stricter test does not agree."""
-    test = effect.pairs
+    """What the deciding test found, in a word or few."""
+    test = effect.seeds
     if test is None:
         return "not measured"
-    if equal(test):
+    if effect.equal:
         return "equal"
-    if test.p is None:
-        return "one pair, no test"
-    word = "gain" if test.mean > 0 else "loss"
-    over = effect.sets if effect.sets is not None and effect.sets.p is not None else test
-    if significant(test):
-        return word if significant(over) else f"{word}, not over sets"
-    return f"{word} over sets only" if significant(over) else "none found"
+    if effect.adjusted is None:
+        return "one seed, no test" if test.n == 1 else "no spread, no test"
+    if not significant(effect):
+        return "no significant difference"
+    return "gain" if test.mean > 0 else "loss"
 
 
 def doubt(effect: Effect) -> str:
-    """The p value over pairs, and the stricter one where it does not agree with a finding."""
-    p = p_value(effect.pairs.p if effect.pairs is not None else None)
-    if not significant(effect.pairs) or effect.sets is None or significant(effect.sets):
+    """The deciding p, and the one over data sets where a finding may not hold on another set."""
+    p, sets = p_value(effect.adjusted), effect.sets
+    if not significant(effect) or sets is None or (sets.p is not None and sets.p < ALPHA):
         return p
-    if effect.sets.p is None:
+    if sets.n == 1:
         return f"{p}, on one data set"
-    return f"{p}, but {p_value(effect.sets.p)} over data sets"
+    return p if sets.p is None else f"{p}; {p_value(sets.p)} over data sets"
 
 
 def coverage(effect: Effect) -> str:
-    """How many of the pairs there are, where some are missing."""
-    count = effect.pairs.n if effect.pairs is not None else 0
-    return f"{count} of {effect.possible} pairs" if count < effect.possible else ""
+    """Which part of the runs is compared, where some are missing: ``2 of 3 seeds``."""
+    seeds, sets = effect.seeds, effect.sets
+    parts = [] if sets is None else [(sets.n, effect.of_sets, "data sets")]
+    parts += [] if seeds is None else [(seeds.n, effect.of_seeds, "seeds")]
+    return ", ".join(f"{n} of {count} {name}" for n, count, name in parts if n < count)
 
 
-def effect_cells(effect: Effect) -> list[str]:
-    """The columns of the table of effects, as text."""
-    test, sets = effect.pairs, effect.sets
+def span(low_high: tuple[float | None, float | None] | None) -> str:
+    """``+0.34 to +0.70`` on one line, or a dash."""
+    low, high = low_high or (None, None)
+    return DASH if low is None else f"{points(low)} to {points(high)}".replace(" ", SPACE)
+
+
+def counts(test: PairedTest | None) -> str:
+    """How many differences are above, at and below 0: ``2 / 0 / 1``, unbroken."""
     if test is None:
-        return [effect.title, "0", *[DASH] * 6, reading(effect)]
-    interval = DASH
-    if test.low is not None:
-        interval = f"{points(test.low)} to {points(test.high)}"
-    statistic = DASH if test.t is None else points(test.t, sign=False)
-    p, over = (bare_p(each.p if each is not None else None) for each in (test, sets))
-    counts = f"{test.wins} / {test.ties} / {test.losses}"
-    mean, read = points(test.mean), reading(effect)
-    return [effect.title, str(test.n), mean, interval, statistic, p, over, counts, read]
+        return DASH
+    return f"{test.wins} / {test.ties} / {test.losses}".replace(" ", SPACE)
 
 
 def bare_p(p: float | None) -> str:
