@@ -97,6 +97,7 @@ def evaluate(
 
     dpc, test = params.stage_two(method.backbone), inputs["test"].results
     tuned, mixed = dataset not in params.run.targets, method.kind == "dpc"
+    walked = mixed and tuned and bool(dpc.sweep)  # a sweep's point is read at its own weight alone
     weight, weight_new = method.weights(dpc)
     reading = Reading(
         len(test["classnames"]),
@@ -104,12 +105,12 @@ def evaluate(
         tuned,
         weight,
         weight_new,
-        sweep=(*dpc.sweep, *BEYOND) if mixed and tuned else (),
+        sweep=(*dpc.sweep, *BEYOND) if walked else (),
         sweep_new=dpc.sweep_new if mixed else (),
     )
     with torch.no_grad(), models(params, layout, dataset, method, inputs) as found:
         tested = run_test(params.protocol, found, reading)
-        if mixed and tuned:
+        if walked:
             classes = range(reading.base if params.halved else reading.classes)
             add_channels(tested, params, method, found, inputs, classes, seed)
     row = method_fields(params, method) | tested.fields | {"curves": None, "selected": None}
