@@ -191,7 +191,7 @@ def test_the_line_ends_at_p_and_p_prime_and_goes_on_straight(student):
     parallel.context.add_(0.3 * random_tensor(*parallel.context.shape))
     features, labels = random(6, 60, student.embed_dim).astype("float32"), np.arange(60) % 6
     test = Artifact({"test.features": features, "test.labels": labels}, {"classnames": NAMES}, {})
-    shots = Artifact({"val.labels": np.zeros(0, int)}, {}, {})
+    shots = Artifact({"val.labels": labels[:8] % 4, "val.features": features[:8]}, {}, {})
     inputs = {"test": test, "shots": shots}
 
     def models(tuned, parallel):
@@ -201,11 +201,12 @@ def test_the_line_ends_at_p_and_p_prime_and_goes_on_straight(student):
         reading = readings.Reading(6, 4, True, 0.0, 0.0, sweep=sweep)
         return readings.run_test("base-to-new", models(tuned, parallel), reading)
 
-    line = base(tuned, parallel, (0.0, 1.0, *stage.BEYOND)).omega_b
+    tested = base(tuned, parallel, (0.0, 1.0, *stage.BEYOND))
+    assert list(tested.val) == [0.0, 1.0]  # none may be chosen that is not a share
     beyond = copy.deepcopy(tuned)
     beyond.context.copy_(tuned.context + 1.2 * (parallel.context - tuned.context))
     ends = [base(each).fields["base"] for each in (tuned, parallel, beyond)]
-    assert list(line.values()) == ends
+    assert list(tested.omega_b.values()) == ends
     assert len(set(ends)) == 3
     away, own = (
         models(*each).scores("test", range(4), [w])[w]

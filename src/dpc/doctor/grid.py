@@ -20,6 +20,7 @@ from dpc.stages import slices
 from dpc.stages.activations import FORWARD_BACKWARD, image_tower
 from dpc.stages.advice import refuse
 from dpc.stages.cells import Method, draws_of, methods
+from dpc.stages.channels import BEYOND
 from dpc.stages.estimate import SLOWDOWN
 from dpc.stages.machine import matmul_rate
 from dpc.stages.plan import ORDER
@@ -188,7 +189,7 @@ class Grid:
         dpc = self._params.stage_two(method.backbone)
         weight, weight_new = method.weights(dpc)
         curves = method.kind == "dpc"
-        tuned = len({weight, *(dpc.sweep if curves else ())})
+        tuned = len({weight, *((*dpc.sweep, *BEYOND) if curves else ())})
         others = len({weight_new, *(dpc.sweep_new if curves else ())})
         if dataset in self._params.run.targets:
             return others

@@ -42,7 +42,8 @@ class Reading:
         classes, base: number of classes, and of base classes among them.
         tuned: whether the classes were tuned on (false for the targets of a transfer).
         weight, weight_new: ω_b and ω_n.
-        sweep, sweep_new: their other values, for the curves.
+        sweep, sweep_new: their other values, for the curves. Values of ``sweep`` above 1 are read
+            on the test images alone: no ω_b that validation shots might choose.
     """
 
     classes: int
@@ -52,6 +53,11 @@ class Reading:
     weight_new: float
     sweep: Sequence[float] = ()
     sweep_new: Sequence[float] = ()
+
+    @property
+    def choices(self) -> list[float]:
+        """The values of ω_b that validation shots choose among."""
+        return [weight for weight in self.sweep if weight <= 1]
 
 
 @dataclass
@@ -168,10 +174,10 @@ def together(models: Classifier, reading: Reading) -> Tested:
 
 def _validation(models: Classifier, classes: range, reading: Reading) -> dict[float, float]:
     """Accuracy on the validation shots along ω_b."""
-    labels = models.labels("val") if reading.sweep else torch.zeros(0)
+    labels = models.labels("val") if reading.choices else torch.zeros(0)
     if len(labels) == 0:
         return {}
-    scores = models.scores("val", classes, reading.sweep)
+    scores = models.scores("val", classes, reading.choices)
     return {weight: accuracy(each, labels) for weight, each in scores.items()}
 
 
@@ -179,13 +185,13 @@ def _joint_validation(
     models: Classifier, base: range, new: range, reading: Reading
 ) -> dict[float, float]:
     """As :func:`_validation`, with the new classes' names competing."""
-    labels = models.labels("val") if reading.sweep else torch.zeros(0)
+    labels = models.labels("val") if reading.choices else torch.zeros(0)
     if len(labels) == 0:
         return {}
     of_new = models.scores("val", new, [reading.weight_new])[reading.weight_new]
     return {
         weight: accuracy(torch.cat([each, of_new], dim=1), labels)
-        for weight, each in models.scores("val", base, reading.sweep).items()
+        for weight, each in models.scores("val", base, reading.choices).items()
     }
 
 
