@@ -23,9 +23,12 @@ def reliability(logits: np.ndarray, labels: np.ndarray, bins: int = BINS) -> lis
     Returns:
         For each bin the number of images, their mean top probability and the percent of them
         that are right; 0 for both where there is no image.
+
+    Raises:
+        ValueError: there is no image at all.
     """
-    pieces = range(0, len(logits), ROWS)
-    top = np.concatenate([_confidence(logits[start : start + ROWS]) for start in pieces] or [[]])
+    pieces = (logits[start : start + ROWS] for start in range(0, len(logits), ROWS))
+    top = np.concatenate([_confidence(piece) for piece in pieces])
     right = logits.argmax(axis=1) == labels
     place = np.searchsorted(np.arange(1, bins) / bins, top)
     count = np.bincount(place, minlength=bins)

@@ -1,7 +1,7 @@
 """What a report is made of: the rows in order, and what else the page says about the run."""
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -31,6 +31,13 @@ class ReportContext:
     (``("icons-tabler", "coop+dpc", "shots16-seed1")``, zero-shot CLIP's draw is ``all``), and
     holds ``{part}.predictions`` and ``{part}.labels``, int64 (N,), images in one order for all
     methods. The part is base or new, or test; labels of base-to-new count from 0 in each part.
+    Of DPC it also holds ``record/negatives``, int32 (P, 3): class, negative class, times drawn.
+
+    ``thumbnail`` gives a data URI of an image of a data set by its name, or of a class by its
+    label, or "" where there is none to read; None: no picture is shown. ``made`` says of every row
+    its ``dataset``, ``method``, ``draw``, ``target`` (its file, below the folder of the engines),
+    ``command``, and ``content``, ``key``, ``code`` and ``device`` of its artefact. ``commit`` is
+    the code's, or "".
     """
 
     params: Mapping[str, Any] = field(default_factory=dict)
@@ -43,6 +50,9 @@ class ReportContext:
     predictions: Mapping[tuple[str, str, str], Mapping[str, np.ndarray]] = field(
         default_factory=dict
     )
+    thumbnail: Callable[[str, str | int], str] | None = None
+    made: Sequence[Mapping[str, str]] = ()
+    commit: str = ""
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -2,23 +2,29 @@
 
 import platform
 import time
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
 from dpc import artifacts
+from dpc.artifacts import Examined
 from dpc.errors import DpcError
-from dpc.files import write_atomically
+from dpc.files import digest, write_atomically
 from dpc.params.load import without_places
 from dpc.params.sections import Params
 from dpc.progress import LOG, duration
-from dpc.provenance import library_versions
+from dpc.provenance import commit, library_versions
 from dpc.report.page import ReportContext, build
 from dpc.stages import live, slices
-from dpc.stages.cells import draws, draws_of, methods
+from dpc.stages.cells import Draw, Method, draws, draws_of, methods
 from dpc.stages.inputs import row_input, shots_input, test_input
 from dpc.stages.layout import Layout
+from dpc.stages.negatives import PAIRS
 from dpc.stages.plan import stale
+from dpc.stages.thumbnails import Thumbnails
 
 # Files of the report that lie beside its folder, where engines look for them.
 TOP_LEVEL = ("metrics.json", "summary.json")
@@ -48,13 +54,15 @@ def write(params: Params, layout: Layout) -> None:
 
 def files(params: Params, layout: Layout) -> dict[Path, bytes]:
     """Every file of the report, by path; the same rows and params give the same bytes."""
-    rows = [
-        row_input(params, layout, dataset, method, draw).examine().results
+    lines = [
+        _line(params, layout, dataset, method, draw)
         for dataset in params.tested
         for method in methods(params, dataset)
         for draw in draws_of(method, params)
     ]
-    built = build(rows, _context(params, layout))
+    rows = [line.found.results for line in lines]
+    with Thumbnails(params, layout) as thumbnail:
+        built = build(rows, replace(_context(params, layout, lines), thumbnail=thumbnail))
     content = {
         (layout.root if name in TOP_LEVEL else layout.report) / name: data
         for name, data in built.items()
@@ -62,19 +70,52 @@ def files(params: Params, layout: Layout) -> dict[Path, bytes]:
     return content | {layout.live / name: data for name, data in live.files(rows).items()}
 
 
-def _predictions(params: Params, layout: Layout) -> dict[tuple[str, str, str], dict]:
+class _Line(NamedTuple):
+    """A row of the table, as its file has it."""
+
+    dataset: str
+    method: Method
+    draw: Draw | None
+    path: Path
+    remedy: str
+    found: Examined
+
+
+def _line(params: Params, layout: Layout, dataset: str, method: Method, draw: Draw | None) -> _Line:
+    entry = row_input(params, layout, dataset, method, draw)
+    return _Line(dataset, method, draw, entry.path, entry.remedy, entry.examine())
+
+
+def _predictions(lines: Sequence[_Line]) -> dict[tuple[str, str, str], dict[str, np.ndarray]]:
     """What every row predicts and what is true, without its logits: those of ImageNet are large."""
-    found: dict[tuple[str, str, str], dict[str, np.ndarray]] = {}
-    for dataset in params.tested:
-        for method in methods(params, dataset):
-            for draw in draws_of(method, params):
-                row = row_input(params, layout, dataset, method, draw)
-                held = artifacts.some(row.path, row.remedy, (".predictions", ".labels"))
-                found[dataset, method.name, row.path.stem] = held
-    return found
+    wanted = (".predictions", ".labels", ".profiles", PAIRS)
+    return {
+        (line.dataset, line.method.name, line.path.stem): artifacts.some(
+            line.path, line.remedy, wanted
+        )
+        for line in lines
+    }
 
 
-def _context(params: Params, layout: Layout) -> ReportContext:
+def _made(layout: Layout, line: _Line) -> dict[str, str]:
+    """How a row came about, and how to make it again."""
+    cell = f"--dataset {line.dataset} --backbone {line.method.backbone}"
+    if line.draw is not None:
+        cell += f" --part {line.method.part} --shots {line.draw.shots} --seeds {line.draw.seed}"
+    return {
+        "dataset": line.dataset,
+        "method": line.method.name,
+        "draw": "" if line.draw is None else line.draw.title,
+        "target": str(Layout().root / line.path.relative_to(layout.root)),
+        "command": f"dpc evaluate {cell}",
+        "content": line.found.content,
+        "key": digest(artifacts.canonical(line.found.provenance)),
+        "code": line.found.provenance["code"],
+        "device": line.found.provenance["device"] or "",
+    }
+
+
+def _context(params: Params, layout: Layout, lines: Sequence[_Line]) -> ReportContext:
     sets, inputs = [], {}
     for dataset in params.tested:
         test = test_input(params, layout, dataset).examine()
@@ -101,7 +142,9 @@ def _context(params: Params, layout: Layout) -> ReportContext:
         )
     clip = slices.clip_spec(params)
     return ReportContext(
-        predictions=_predictions(params, layout),
+        predictions=_predictions(lines),
+        made=[_made(layout, line) for line in lines],
+        commit=commit(),
         params=without_places(params),
         clip=f"{clip.model} ({clip.pretrained}, {clip.precision})",
         versions=library_versions() | {"python": platform.python_version()},

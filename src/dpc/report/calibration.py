@@ -1,0 +1,230 @@
+"""How sure each method is against how often it is right: the error of it, and its diagrams."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from matplotlib.axes import Axes
+
+from dpc.evaluation.calibration import Bin, ece, overconfidence, pooled
+from dpc.evaluation.statistics import Summary, summarize
+from dpc.report.context import Report
+from dpc.report.csvs import Field, csv_text
+from dpc.report.predictions import PARTS
+from dpc.report.rows import Results
+from dpc.report.scores import Contender, Score
+from dpc.report.sections import Gallery, Section, at_most_shots
+from dpc.report.svg import MARKERS, Drawing, color, draw, slug, tone
+from dpc.report.words import DASH, listed, percent, points
+
+SIZE = (6.4, 3.3)  # inches
+STYLES = {"zero_shot": ":", "plain": "--", "dpc": "-"}
+FEWEST = 0.01  # share of the images that a bin holds to be drawn: a few images are noise
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Of one contender on a part, in points: average over data sets, spread over seeds.
+
+    ``sure`` is mean confidence minus accuracy: above 0 too sure.
+    """
+
+    ece: Summary
+    sure: Summary
+
+
+def section(report: Report) -> Section | None:
+    """Calibration by method, a reliability diagram for each backbone; None where no row tells."""
+    results = report.results
+    shown = [part for part in PARTS if any(calibration(results, m, part) for m in results.shown())]
+    if not shown:
+        return None
+    table = {m: {part: calibration(results, m, part) for part in shown} for m in results.shown()}
+    table = {m: each for m, each in table.items() if any(each.values())}
+    drawings = [_drawing(results, backbone, shown) for backbone in results.backbones]
+    words = (
+        "The top probability of an image against how often such images are right. On the diagonal "
+        "they agree; below it a method is surer than it is right, above it too modest.",
+        *(text for part in shown if (text := sentence(results, part))),
+    )
+    values = {
+        "parts": {part: PARTS[part] for part in shown},
+        "lines": [
+            (m, [text for part in shown for text in _cells(m, each[part])])
+            for m, each in table.items()
+        ],
+        "more": at_most_shots(report),
+    }
+    return Section(
+        "calibration",
+        "Calibration: is it as sure as it is right?",
+        "Calibration",
+        "calibration.html.j2",
+        words,
+        (Gallery([each for each in drawings if each is not None], wide=True),),
+        values,
+        {"calibration.csv": calibration_csv(results, shown)},
+    )
+
+
+def calibration(results: Results, contender: Contender, part: str) -> Calibration | None:
+    """Mean over the data sets of each seed's error, then over the seeds; None unless every data
+    set of the average that has rows tells of the part."""
+    by_seed: dict[int | None, list[list[Bin]]] = {}
+    for dataset in results.datasets:
+        for score in results.runs(dataset, contender):
+            bins = bins_of(score, part)
+            if bins is not None:
+                by_seed.setdefault(score.seed, []).append(bins)
+    most = max((len(each) for each in by_seed.values()), default=0)
+    whole = [each for each in by_seed.values() if len(each) == most]
+    if not whole:
+        return None
+
+    def over_sets(of: Sequence[float]) -> float:
+        return math.fsum(of) / len(of)
+
+    return Calibration(
+        summarize([over_sets([ece(bins) for bins in each]) for each in whole]),
+        summarize([over_sets([overconfidence(bins) for bins in each]) for each in whole]),
+    )
+
+
+def bins_of(score: Score, part: str) -> list[Bin] | None:
+    """The bins of a row; None where it does not tell."""
+    held = (score.row.get("reliability") or {}).get(part)
+    return None if held is None else [(int(n), sure, right) for n, sure, right in held]
+
+
+def _cells(contender: Contender, found: Calibration | None) -> list[str]:
+    if found is None:
+        return [DASH, DASH]
+    return [percent(found.ece, contender.kind != "zero_shot"), points(found.sure.mean)]
+
+
+def sentence(results: Results, part: str) -> str:
+    """Whether tuning, and then DPC, makes a part over- or under-confident, out of the numbers."""
+    zero = calibration(results, results.contender("zero_shot", "zero_shot"), part)
+    tuned, mixed = {}, {}
+    for backbone in results.backbones:
+        plain = calibration(results, results.contender(backbone, "plain"), part)
+        dpc = calibration(results, results.contender(backbone, "dpc"), part)
+        if zero is not None and plain is not None:
+            tuned[results.names[backbone]] = plain.sure.mean - zero.sure.mean
+        if plain is not None and dpc is not None:
+            mixed[results.names[backbone]] = dpc.sure.mean - plain.sure.mean
+    start = PARTS[part][:1].upper() + PARTS[part][1:]
+    texts = []
+    if zero is not None:
+        how = "too sure" if zero.sure.mean > 0 else "too modest"
+        texts.append(f"zero-shot CLIP is {how} by {abs(zero.sure.mean):.2f} points")
+    for what, moves in (("tuning", tuned), ("DPC", mixed)):
+        if moves:
+            texts.append(f"{what} {_moved(moves)}")
+    return f"{start}: {'; '.join(texts)}." if texts else ""
+
+
+def _moved(moves: dict[str, float]) -> str:
+    """``makes CoOp (+1.20) surer, MaPLe (−0.40) more modest and leaves …``, in points."""
+    groups: dict[str, list[str]] = {"surer": [], "more modest": []}
+    same = []
+    for name, move in moves.items():
+        if round(move, 2) == 0:
+            same.append(name)
+        else:
+            groups["surer" if move > 0 else "more modest"].append(f"{name} ({points(move)})")
+    made = [f"{listed(each)} {how}" for how, each in groups.items() if each]
+    texts = [f"makes {' and '.join(made)}"] if made else []
+    return ", ".join([*texts, *([f"leaves {listed(same)} as it was"] if same else [])])
+
+
+def _drawing(results: Results, backbone: str, shown: Sequence[str]) -> Drawing | None:
+    """Zero-shot CLIP, a backbone, and DPC on it: a panel for each part."""
+    contenders = [
+        results.contender("zero_shot", "zero_shot"),
+        results.contender(backbone, "plain"),
+        results.contender(backbone, "dpc"),
+    ]
+    curves = {(part, m): _all_bins(results, m, part) for part in shown for m in contenders}
+    if not any(curves.values()):
+        return None
+    name = results.names.get(backbone, backbone)
+    alt = f"Accuracy against confidence, {name}. " + " ".join(
+        f"{m.label}, {PARTS[part]}: {points(overconfidence(bins))} points surer than right."
+        for (part, m), bins in curves.items()
+        if bins
+    )
+    numbers: list[list[Field]] = [
+        [PARTS[part], m.key, number + 1, *each]
+        for (part, m), bins in curves.items()
+        for number, each in enumerate(bins)
+    ]
+    return draw(
+        slug("reliability", backbone),
+        name,
+        alt,
+        SIZE,
+        partial(_paint, results, curves, shown),
+        len(shown),
+        fields=("part", "method", "bin", "images", "confidence", "accuracy"),
+        numbers=numbers,
+    )
+
+
+def _all_bins(results: Results, contender: Contender, part: str) -> list[Bin]:
+    """The bins of every run together; none where no row tells."""
+    every = [
+        bins
+        for dataset in results.datasets
+        for score in results.runs(dataset, contender)
+        if (bins := bins_of(score, part)) is not None
+    ]
+    return pooled(every) if every else []
+
+
+def _paint(
+    results: Results,
+    curves: dict[tuple[str, Contender], list[Bin]],
+    shown: Sequence[str],
+    panels: list[Axes],
+) -> None:
+    for part, axes in zip(shown, panels, strict=True):
+        axes.plot([0, 100], [0, 100], color=color("faint"), linewidth=1)
+        for (of, contender), bins in curves.items():
+            images = sum(count for count, _, _ in bins)
+            held = [each for each in bins if each[0] > FEWEST * images]
+            if of == part and held:
+                axes.plot(
+                    [sure for _, sure, _ in held],
+                    [right for _, _, right in held],
+                    STYLES[contender.kind],
+                    color=color(tone(results.backbones, contender.backbone)),
+                    marker=MARKERS[contender.kind],
+                    fillstyle="none" if contender.transductive else "full",
+                    label=contender.label,
+                )
+        axes.set_xlim(0, 100)
+        axes.set_ylim(0, 100)
+        axes.set_title(PARTS[part])
+        axes.set_xlabel("confidence (%)")
+    panels[0].set_ylabel("accuracy (%)")
+    panels[0].figure.legend(
+        *panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=3
+    )
+
+
+def calibration_csv(results: Results, shown: Sequence[str]) -> str:
+    """Calibration of every run."""
+    lines: list[Sequence[Field]] = [
+        ("dataset", "method", "seed", "part", "ece", "confidence_minus_accuracy")
+    ]
+    for dataset in results.datasets:
+        for contender in results.shown():
+            for score in results.runs(dataset, contender):
+                for part in shown:
+                    bins = bins_of(score, part)
+                    if bins is not None:
+                        start = [dataset, contender.key, score.seed, part]
+                        lines.append([*start, ece(bins), overconfidence(bins)])
+    return csv_text(lines)
