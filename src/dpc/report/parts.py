@@ -6,7 +6,7 @@ A figure more is one file with a function from a report to a section, and one li
 from collections.abc import Callable, Mapping
 
 from dpc.params.protocols import BASE_TO_NEW, FEW_SHOT, GENERALIZED, TRANSFERS
-from dpc.report import grids, offsets, shots, spread
+from dpc.report import calibration, classes, grids, negatives, offsets, provenance, shots, spread
 from dpc.report.context import Report
 from dpc.report.paper import paper_context, paper_csv
 from dpc.report.sections import (
@@ -42,13 +42,17 @@ def paper_section(report: Report) -> Section:
 
 
 _ENDS: tuple[Make, ...] = (
+    classes.section,
+    negatives.section,
     weights_section,
     training_section,
+    calibration.section,
     spread.section,
     cells_section,
     effects_section,
     paper_section,
     run_section,
+    provenance.section,
 )
 
 PARTS: Mapping[str, tuple[Make, ...]] = {
