@@ -19,6 +19,7 @@ STAGE_HELP = {
     "tune": "stage one: tune a backbone's prompt P on the shots of the classes that are tuned on",
     "finetune": "stage two: the parallel prompt P', tuned on the classes that P confuses",
     "evaluate": "test P, and P mixed with P', on what the protocol tests",
+    "sweep": "cells once more with some parameters changed: the points of run.sweeps",
 }
 PARTS = {
     "tune": ("main", "budget"),
@@ -97,7 +98,9 @@ def _add_stage(parsers: Parsers, common: argparse.ArgumentParser, stage: str, te
     command.add_argument("--dataset", type=_names, default=(), help="only these: A or A,B")
     if stage not in ("prepare", "features", "teacher"):
         command.add_argument("--backbone", type=_names, default=(), help="only these: A or A,B")
-    if stage not in ("prepare", "teacher"):
+    if stage == "sweep":
+        command.add_argument("--name", type=_names, default=(), help="only these: A or A,B")
+    elif stage not in ("prepare", "teacher"):
         command.add_argument("--seeds", type=_numbers, default=(), help="only these: 1 or 1,2")
         command.add_argument("--shots", type=_numbers, default=(), help="only these: 16 or 4,16")
     if stage == "features":

@@ -38,6 +38,7 @@ def run_stage(options: argparse.Namespace) -> None:
         test=not getattr(options, "only_shots", False),
         views=not getattr(options, "only_test", False),
         part=getattr(options, "part", ""),
+        sweeps=getattr(options, "name", ()),
     )
     count = _beside_each_other(options.stage, options.jobs, params)
     work = partial(run_within, params)
@@ -48,11 +49,14 @@ def run_stage(options: argparse.Namespace) -> None:
     needed = replace(chosen, datasets=sets, seeds=seeds, part="", test=True, views=True)
     if layout != Layout():  # a scratch tree may lack what this cell needs: make it, or take it
         dry = getattr(options, "dry_run", False)  # needs images alone, no training
-        for earlier in ORDER[: ORDER.index("tune" if dry else options.stage)]:
+        from_features = dry or options.stage == "sweep"
+        for earlier in ORDER[: ORDER.index("tune" if from_features else options.stage)]:
             run_all(work, _groups(list(jobs(earlier, params, layout, needed))), count)
     if options.stage == "teacher":
         for dataset in chosen.datasets or params.run.datasets:
             layout.make_room_for_teacher(dataset)
+    if options.stage == "sweep":  # a cell is many trainings: these stand beside each other
+        chosen, count = replace(chosen, processes=count), 1
     wanted = list(jobs(options.stage, params, layout, chosen))
     if not wanted and options.stage != "teacher":
         raise DpcError(f"{options.stage}: the grid of {options.params} has no such cell")

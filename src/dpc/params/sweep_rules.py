@@ -1,6 +1,7 @@
 """Points of a sweep: the parameters that each of them stands for, and what is wrong with them."""
 
 import difflib
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
@@ -51,11 +52,23 @@ def applied(params: Params, backbone: str, changes: Mapping[str, Any]) -> Params
     return replace(found, dpc=replace(found.dpc, by_backbone=quiet))
 
 
-def own_point(params: Params, name: str, backbone: str, shots: int) -> str | None:
-    """The point of a sweep that is the grid itself, tuned on so many shots; None: there is none."""
+def shots_of(params: Params, changes: Mapping[str, Any]) -> int:
+    """Shots of a point: its own, or the most that the grid has (0: all images)."""
+    own: int = changes.get(SHOTS, max(params.run.shots, key=lambda shots: shots or math.inf))
+    return own
+
+
+def resolved(params: Params, dataset: str, shots: int) -> Params:
+    """The parameters of one dataset and number of shots, with the exceptions that apply put in, so
+    that what a point says wins over them."""
+    return replace(params.at(dataset, shots), exceptions={})
+
+
+def own_point(params: Params, name: str, backbone: str) -> str | None:
+    """The point of a sweep that is the grid itself; None: there is none."""
     for point, changes in params.sweeps[name].points.items():
         same = applied(params, backbone, changes) is params
-        if same and changes.get(SHOTS, shots) == shots:
+        if same and shots_of(params, changes) == shots_of(params, {}):
             return point
     return None
 

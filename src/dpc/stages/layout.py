@@ -6,6 +6,7 @@ from pathlib import Path
 from dpc.stages.cells import Draw
 
 CHECKPOINTS = Path(".cache/checkpoints")
+SWEEPS = Path(".cache/sweeps")
 
 
 def checkpoint(key: str) -> Path:
@@ -70,6 +71,14 @@ class Layout:
         name = "all" if draw is None else draw.name
         return self.root / "evaluate" / dataset / method / f"{name}.safetensors"
 
+    def swept(self, sweep: str, dataset: str, backbone: str) -> Path:
+        """The rows of all points of a sweep."""
+        return self.root / "sweeps" / sweep / dataset / f"{backbone}.safetensors"
+
+    def make_room_for_sweeps(self) -> None:
+        """Make the sweeps' folder: engines name it, with or without a sweep in it."""
+        (self.root / "sweeps").mkdir(parents=True, exist_ok=True)
+
     @property
     def report(self) -> Path:
         """The folder of the report."""
@@ -89,3 +98,47 @@ class Layout:
     def summary(self) -> Path:
         """At most ten numbers, for the table of experiments."""
         return self.root / "summary.json"
+
+
+@dataclass(frozen=True)
+class PointLayout(Layout):
+    """The files of a sweep's point: what it has in common with the grid lies in the grid's tree.
+
+    Attributes:
+        grid: that tree.
+        own_shots, own_teacher: whether the point draws other views, or reads more of the teacher.
+    """
+
+    grid: Layout = Layout()
+    own_shots: bool = False
+    own_teacher: bool = False
+
+    def manifest(self, dataset: str) -> Path:
+        """As the grid's."""
+        return self.grid.manifest(dataset)
+
+    def images(self, dataset: str) -> Path:
+        """As the grid's."""
+        return self.grid.images(dataset)
+
+    def test_features(self, dataset: str) -> Path:
+        """As the grid's."""
+        return self.grid.test_features(dataset)
+
+    def shots(self, dataset: str, draw: Draw) -> Path:
+        """The grid's, where it has them."""
+        return super().shots(dataset, draw) if self.own_shots else self.grid.shots(dataset, draw)
+
+    def teacher(self, dataset: str) -> Path:
+        """The grid's teacher, which a point may show more views."""
+        return super().teacher(dataset) if self.own_teacher else self.grid.teacher(dataset)
+
+    def teacher_text(self, dataset: str) -> Path:
+        """With :meth:`teacher`."""
+        own = self.own_teacher
+        return super().teacher_text(dataset) if own else self.grid.teacher_text(dataset)
+
+    def teacher_images(self, dataset: str) -> Path:
+        """With :meth:`teacher`."""
+        own = self.own_teacher
+        return super().teacher_images(dataset) if own else self.grid.teacher_images(dataset)

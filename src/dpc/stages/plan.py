@@ -9,12 +9,12 @@ from dpc.baselines import BASELINES
 from dpc.errors import DpcError
 from dpc.files import sha256
 from dpc.params.sections import Params
-from dpc.stages import baseline, evaluate, features, finetune, prepare, slices, teacher, tune
+from dpc.stages import baseline, evaluate, features, finetune, prepare, slices, sweep, teacher, tune
 from dpc.stages.cells import ZERO_SHOT, Draw, methods, trained_together
 from dpc.stages.layout import Layout
 from dpc.stages.runner import Input, Job, provenance_of
 
-ORDER = ("prepare", "features", "teacher", "tune", "finetune", "evaluate")
+ORDER = ("prepare", "features", "teacher", "tune", "finetune", "evaluate", "sweep")
 
 
 @dataclass(frozen=True)
@@ -26,6 +26,8 @@ class Selection:
         test: of `features`, the test images' part.
         views: of `features`, the draws' part.
         part: of `tune`, `finetune` and `evaluate`, one of ``cells.PARTS``; "" is all of them.
+        sweeps: of `sweep`, names under run.sweeps.
+        processes: of `sweep`, trainings beside each other in one job.
     """
 
     datasets: Sequence[str] = ()
@@ -35,6 +37,8 @@ class Selection:
     test: bool = True
     views: bool = True
     part: str = ""
+    sweeps: Sequence[str] = ()
+    processes: int = 1
 
     def wants(self, part: str) -> bool:
         """Whether cells of a part of the grid are chosen."""
@@ -67,6 +71,8 @@ def jobs(stage: str, params: Params, layout: Layout, chosen: Selection) -> Itera
             for backbone in backbones:
                 if backbone in params.run.backbones:  # nothing else is tuned
                     yield from _training(stage, params, layout, dataset, backbone, groups, chosen)
+        elif stage == "sweep":
+            yield from _sweeps(params, layout, dataset, backbones, chosen)
 
 
 def stale(params: Params, layout: Layout) -> list[str]:
@@ -93,7 +99,8 @@ def leftovers(params: Params, layout: Layout) -> list[Path]:
         for job in jobs(stage, params, layout, Selection())
         for path in job.outputs.values()
     }
-    folders = [layout.root.glob(f"*/{dataset}") for dataset in params.tested]
+    places = [f"{stage}/{dataset}" for stage in ("*", "sweeps/*") for dataset in params.tested]
+    folders = [layout.root.glob(place) for place in places]
     found = (path for each in folders for folder in each for path in folder.rglob("*"))
     return sorted(path for path in found if path.is_file() and path not in made)
 
@@ -171,6 +178,19 @@ def _evaluations(
                     yield baseline.job(params, layout, dataset, method, draw)
                 else:
                     yield evaluate.job(params, layout, dataset, method, draw)
+
+
+def _sweeps(
+    params: Params, layout: Layout, dataset: str, backbones: Sequence[str], chosen: Selection
+) -> Iterator[Job]:
+    for name in chosen.sweeps:
+        if name not in params.run.sweeps:
+            known = ", ".join(params.run.sweeps) or "none"
+            raise DpcError(f"sweep {name!r} is not in run.sweeps (known: {known})")
+    for name in chosen.sweeps or params.run.sweeps:
+        for backbone in backbones:
+            if backbone in params.run.backbones:
+                yield sweep.job(params, layout, name, dataset, backbone, chosen.processes)
 
 
 def _draws(params: Params, chosen: Selection) -> list[Draw]:

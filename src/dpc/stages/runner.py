@@ -96,7 +96,7 @@ class Job:
     @property
     def title(self) -> str:
         """The cell in words: ``tune icons-tabler coop seed 1``."""
-        words = [self.stage, self.cell.get("dataset"), self.cell.get("method")]
+        words = [self.stage, *(self.cell.get(key) for key in ("sweep", "dataset", "method"))]
         words.append(self.cell.get("backbone") if not self.cell.get("method") else None)
         shots, seed = self.cell.get("shots"), self.cell.get("seed")
         seeds = self.cell.get("seeds", [] if seed is None else [seed])

@@ -42,6 +42,12 @@ def all_slices(params: Params) -> dict[str, Slice]:
         if backbone in params.run.ablations:
             made = slices.finetune(params, backbone, two_step=True)
             found[f"two_step.{backbone}"] = made | apart
+    for name in params.run.sweeps:
+        for backbone in params.run.backbones:
+            files = file_hashes(params, "tuned", backbone)
+            files |= file_hashes(params, "parallel", backbone)
+            made = slices.sweep(params, name, backbone) | _exceptions(params, backbone) | files
+            found[f"sweep.{name}.{backbone}"] = made
     for method in methods(params):
         found[f"evaluate.{method.name}"] = slices.evaluate(params, method) | _exceptions(
             params, method.backbone
@@ -92,6 +98,7 @@ def sync(params: Params, layout: Layout) -> list[Path]:
             path.unlink()
     for dataset in params.run.datasets:
         layout.make_room_for_teacher(dataset)
+    layout.make_room_for_sweeps()
     hashes.save()
     return changed
 

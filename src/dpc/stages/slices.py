@@ -15,8 +15,9 @@ from dpc.clip.spec import ClipSpec, weights_identity
 from dpc.params.backbones import backbone_module, traits
 from dpc.params.load import as_dict, without_places
 from dpc.params.sections import Params
+from dpc.params.sweep_rules import applied, lacking, resolved, shots_of
 from dpc.provenance import code_version
-from dpc.stages.cells import Draw, Method
+from dpc.stages.cells import Draw, Method, trained_together
 from dpc.stages.imported import TEACHER, mark
 
 Slice = dict[str, Any]
@@ -164,6 +165,38 @@ def baseline(params: Params, name: str) -> Slice:
 
 def _curves(method: Method) -> tuple[str, ...]:
     return ("sweep", "sweep_new") if method.kind == "dpc" else ()
+
+
+def sweep(params: Params, name: str, backbone: str, dataset: str = "") -> Slice:
+    """All points of a sweep: what each kind of their work reads, and the code of all of it.
+
+    Args:
+        dataset: of a cell; without one exceptions are not put in.
+    """
+    why = lacking(params, name, backbone)
+    points = {} if why else params.sweeps[name].points
+    values = {p: _point(params, changes, backbone, dataset) for p, changes in points.items()}
+    module = backbone_module(params, backbone)
+    found = _slice({"points": values, "lacking": why}, "dpc.stages.sweep", module)
+    return found | {"device": params.clip.device}
+
+
+def _point(
+    params: Params, changes: Mapping[str, Any], backbone: str, dataset: str
+) -> dict[str, Any]:
+    count = shots_of(params, changes)
+    groups = trained_together(params, [Draw(count, seed) for seed in params.run.seeds])
+    there = resolved(params, dataset, count) if dataset else params
+    here = applied(there, backbone, changes)
+    made = {
+        "shots": shots(here),
+        "tune": tune(here, backbone),
+        "finetune": finetune(here, backbone),
+        "evaluate": evaluate(here, Method(backbone)),
+        "evaluate+dpc": evaluate(here, Method(backbone, "dpc")),
+    }
+    found = {kind: each["params"] for kind, each in made.items()}
+    return found | {"draws": [[[draw.shots, draw.seed] for draw in group] for group in groups]}
 
 
 def report(params: Params) -> Slice:

@@ -1,0 +1,192 @@
+"""`dpc sweep`: cells of the grid once more with some parameters changed, all their rows in one
+file. What a point has in common with the grid, or with another point, comes out of the store."""
+
+import shutil
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from dpc import artifacts
+from dpc.artifacts import Artifact
+from dpc.files import digest
+from dpc.params.backbones import traits
+from dpc.params.load import require_dataset
+from dpc.params.sections import Params
+from dpc.params.sweep_rules import applied, lacking, resolved, shots_of
+from dpc.stages import evaluate, features, finetune, slices, teacher, tune
+from dpc.stages.cells import Draw, Method, trained_together
+from dpc.stages.layout import SWEEPS, Layout, PointLayout
+from dpc.stages.runner import Input, Job, Made, device_of, identity, run
+from dpc.stages.side_by_side import run_all
+
+# Of a row, where its protocol has them.
+FIELDS = (
+    "base",
+    "new",
+    "overall",
+    "accuracy",
+    "omega_b",
+    "omega_n",
+    "images_seen",
+    "steps",
+    "pairs_per_step",
+)
+
+
+@dataclass(frozen=True)
+class Chain:
+    """Draws of one point that are trained together, from their views to their rows.
+
+    Attributes:
+        materials: features that the grid does not have.
+        training: stage one, then stage two.
+        rows: by draw and kind of method ("" or "dpc").
+    """
+
+    point: str
+    materials: list[Job]
+    training: list[Job]
+    rows: dict[tuple[Draw, str], Job]
+
+    @property
+    def jobs(self) -> list[Job]:
+        """All of them, in the order in which they follow from each other."""
+        return [*self.materials, *self.training, *self.rows.values()]
+
+    @property
+    def tuned(self) -> str:
+        """What tells P from the P of other points."""
+        first = self.training[0]
+        return digest(artifacts.canonical([dict(first.cell), identity(first.slice)]))
+
+
+def job(
+    params: Params, layout: Layout, name: str, dataset: str, backbone: str, processes: int = 1
+) -> Job:
+    """Every point of the sweep ``name`` in one cell of the grid, for all its seeds; no rows where
+    the sweep has no points for the backbone, and the words that say why.
+
+    Args:
+        processes: trainings beside each other.
+    """
+    require_dataset(params, dataset)
+    why = lacking(params, name, backbone)
+    described = traits(params, backbone)
+
+    def make(inputs: Mapping[str, Artifact], key: str) -> Made:
+        results: dict[str, Any] = {
+            "sweep": name,
+            "dataset": dataset,
+            "backbone": backbone,
+            "label": described["label"],
+            "transductive": described["transductive"],
+            "lacking": why,
+            "rows": [],
+        }
+        if not why:
+            scratch = replace(layout, root=SWEEPS / key[:12])
+            found = list(chains(params, layout, scratch, name, dataset, backbone))
+            _run(found, processes)
+            results["rows"] = [row for chain in found for row in _rows(chain)]
+            shutil.rmtree(scratch.root)
+        return {"sweep.safetensors": Artifact(results=results)}
+
+    return Job(
+        "sweep",
+        {"sweep": name, "dataset": dataset, "backbone": backbone},
+        slices.sweep(params, name, backbone, dataset),
+        {} if why else _inputs(params, layout, name, dataset, backbone),
+        {"sweep.safetensors": layout.swept(name, dataset, backbone)},
+        make,
+        device_of(params),
+    )
+
+
+def chains(
+    params: Params, layout: Layout, scratch: Layout, name: str, dataset: str, backbone: str
+) -> Iterator[Chain]:
+    """All points of a sweep, each as one chain for each group of draws.
+
+    Args:
+        layout: of the grid, whose features they read.
+        scratch: where their own files go.
+    """
+    for point, changes in params.sweeps[name].points.items():
+        shots = shots_of(params, changes)
+        there = resolved(params, dataset, shots)
+        here = applied(there, backbone, changes)
+        teacher_at = params.at(dataset, params.run.shots[0])
+        needed = traits(params, backbone)["needs_teacher"]
+        own = PointLayout(
+            scratch.root / point,
+            layout,
+            shots not in params.run.shots or slices.shots(here) != slices.shots(there),
+            needed and slices.teacher_features(here) != slices.teacher_features(teacher_at),
+        )
+        drawn = [Draw(shots, seed) for seed in params.run.seeds]
+        for group in trained_together(params, drawn):
+            yield _chain(here, own, point, dataset, backbone, group)
+
+
+def _chain(
+    params: Params,
+    layout: PointLayout,
+    point: str,
+    dataset: str,
+    backbone: str,
+    drawn: tuple[Draw, ...],
+) -> Chain:
+    materials: list[Job] = []
+    if layout.own_shots:
+        materials += [features.shots_job(params, layout, dataset, draw) for draw in drawn]
+    if layout.own_teacher:
+        materials += teacher.jobs(params, layout, dataset)
+    cell = (params, layout, dataset, backbone, drawn)
+    rows = {
+        (draw, kind): evaluate.job(params, layout, dataset, Method(backbone, kind), draw)
+        for draw in drawn
+        for kind in ("", "dpc")
+    }
+    return Chain(point, materials, [tune.job(*cell), finetune.job(*cell)], rows)
+
+
+def _run(found: list[Chain], processes: int) -> None:
+    """Features first, each once. Chains that share P follow each other: the second one then finds
+    it in the store, whichever process trained the first."""
+    materials = {tuple(job.outputs.values()): job for c in found for job in c.materials}
+    by_dataset: dict[str, list[Job]] = {}  # a teacher's features follow from its prompts
+    for each in materials.values():
+        by_dataset.setdefault(each.title if each.stage == "shots" else "teacher", []).append(each)
+    run_all(run, list(by_dataset.values()), processes)
+    groups: dict[str, list[Job]] = {}
+    for chain in found:
+        groups.setdefault(chain.tuned, []).extend([*chain.training, *chain.rows.values()])
+    run_all(run, list(groups.values()), processes)
+
+
+def _rows(chain: Chain) -> Iterator[dict[str, Any]]:
+    for (draw, kind), made in chain.rows.items():
+        row = artifacts.read(made.outputs["row.safetensors"]).results
+        found = {"point": chain.point, "shots": draw.shots, "seed": draw.seed, "dpc": bool(kind)}
+        yield found | {field: row[field] for field in FIELDS if field in row}
+
+
+def _inputs(
+    params: Params, layout: Layout, name: str, dataset: str, backbone: str
+) -> dict[str, Input]:
+    """What the points read and do not make: of each file the parts that any of them reads."""
+    scratch = replace(layout, root=SWEEPS / "any")
+    jobs = [j for c in chains(params, layout, scratch, name, dataset, backbone) for j in c.jobs]
+    made = {path for each in jobs for path in each.outputs.values()}
+    found: dict[str, tuple[str, Input]] = {}
+    for each in jobs:
+        for role, entry in each.inputs.items():
+            if entry.path in made:
+                continue
+            known = found.get(str(entry.path))
+            if known is None:
+                found[str(entry.path)] = (f"{each.title}: {role}", entry)
+            elif known[1].parts and known[1].parts != entry.parts:
+                parts = tuple(sorted({*known[1].parts, *entry.parts})) if entry.parts else ()
+                found[str(entry.path)] = (known[0], replace(known[1], parts=parts))
+    return dict(found.values())
