@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from dpc.report.baseline_rules import rules
 from dpc.report.context import Report
 from dpc.report.headline import gains
 from dpc.report.rows import Results
@@ -39,6 +40,7 @@ def notes(report: Report, table: Table) -> list[str]:
         + "Bold: the best of each column, on the numbers as printed"
         + (", transductive rows apart." if results.transductive else ".")
     )
+    lines += rules(results)
     lines += _fixed(report)
     lines += _imported(results)
     shown = [line for block in table.blocks for line in block.lines]

@@ -9,6 +9,7 @@ from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from dpc.report import metrics, words
+from dpc.report.baselines import in_short
 from dpc.report.context import Report, ReportContext, report, shots_name
 from dpc.report.headline import averages_sentence, by_shots_sentence, headline
 from dpc.report.parts import PARTS
@@ -96,6 +97,7 @@ def _headline(made: Report) -> list[str]:
     if made.protocol.transfers:
         lines.append(averages_sentence(made.results))
     lines.append(by_shots_sentence(made.series))
+    lines.append(in_short(made.series))
     return [line for line in lines if line]
 
 

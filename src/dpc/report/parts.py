@@ -6,7 +6,17 @@ A figure more is one file with a function from a report to a section, and one li
 from collections.abc import Callable, Mapping
 
 from dpc.params.protocols import BASE_TO_NEW, FEW_SHOT, GENERALIZED, TRANSFERS
-from dpc.report import calibration, classes, grids, negatives, offsets, provenance, shots, spread
+from dpc.report import (
+    baselines,
+    calibration,
+    classes,
+    grids,
+    negatives,
+    offsets,
+    provenance,
+    shots,
+    spread,
+)
 from dpc.report.context import Report
 from dpc.report.paper import paper_context, paper_csv
 from dpc.report.sections import (
@@ -42,6 +52,7 @@ def paper_section(report: Report) -> Section:
 
 
 _ENDS: tuple[Make, ...] = (
+    baselines.section,
     classes.section,
     negatives.section,
     weights_section,

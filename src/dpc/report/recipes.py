@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from dpc.params.import_rules import TEACHER
+from dpc.report.baseline_rules import settings
 from dpc.report.curves import MAIN_LOSSES
 from dpc.report.notes import text_of
 from dpc.report.rows import Results, mean_of
@@ -52,13 +53,15 @@ def _learned(runs: Sequence[Score]) -> int | None:
 
 
 def recipes(results: Results, params: Mapping[str, Any]) -> list[list[str]]:
-    """A line a tuned backbone: stage one, stage two, weights, and what stage two kept.
+    """A line a baseline, its settings; a line a tuned backbone: stage one, stage two, weights, and
+    what stage two kept.
 
     Args:
         results: says which backbones ran, and what their rows with DPC kept and froze.
         params: of the run; its keys ``backbones`` and ``dpc``. A number it lacks is a dash.
     """
-    lines = []
+    blank = [DASH] * (len(RECIPE_HEADINGS) - 2)
+    lines = [[each.label, settings(results, each), *blank] for each in results.baselines]
     for backbone in results.backbones:
         name = results.names[backbone]
         one = (params.get("backbones") or {}).get(backbone) or {}
