@@ -13,6 +13,7 @@ from dpc.report.headline import by_shots_sentence, headline
 from dpc.report.page import build
 from dpc.report.protocols import PROTOCOLS
 from dpc.report.scores import Contender
+from dpc.report.tables import AVERAGE
 
 COOP, DPC = Contender("coop", "plain"), Contender("coop", "dpc")
 
@@ -52,6 +53,7 @@ def test_few_shot_effects_are_tested_at_each_number_of_shots():
         line
         for line in table(built, "effects.csv")
         if (line["first"], line["selection"], line["second"]) == ("coop+dpc", "last", "coop")
+        and line["dataset"] == AVERAGE
     ]
     assert [line["shots"] for line in tested] == [str(shots) for shots in SHOTS]
     for shots, line in zip(SHOTS, tested, strict=True):
@@ -74,11 +76,11 @@ def test_few_shot_headline_in_both_directions(change, lead):
     }
     for row in rows:
         if row["dpc"]:
-            row["accuracy"] = plain[row["dataset"], row["shots"], row["seed"]] + change
+            # seeds that do not agree to the digit, or there is no spread to test
+            shift = change * (1 + 0.002 * (row["seed"] - 1.5))
+            row["accuracy"] = plain[row["dataset"], row["shots"], row["seed"]] + shift
     by_shots = series(rows, SETS, (), PROTOCOLS["few-shot"])
-    assert headline(by_shots[16], 16)[0].startswith(
-        f"On all classes, at ω_b = 0.2, 16 shots: {lead}"
-    )
+    assert headline(by_shots)[0].startswith(f"On all classes, at ω_b = 0.2, 16 shots: {lead}")
     sentence = by_shots_sentence(by_shots).replace("\u00a0", " ")
     text = {-2.0: "−2.00* at 1", 0.0: "0.00 at 1", 2.0: "+2.00* at 1"}[change]
     assert f"CoOp {text}, " in sentence

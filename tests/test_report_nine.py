@@ -114,7 +114,7 @@ def test_rungs_stand_in_their_own_table_alone(rows, built):
     for name, content in built.items():
         if name not in ("ablations.csv", "index.html"):
             assert content == without[name], name
-    assert headline(collect(rows, SETS)) == headline(collect(ordinary, SETS))
+    assert headline({None: collect(rows, SETS)}) == headline({None: collect(ordinary, SETS)})
     assert 'id="ablations"' in built["index.html"].decode()
     assert 'ablations"' not in without["index.html"].decode()
     assert without["ablations.csv"].count(b"\n") == 1  # the header: engines expect the file
@@ -162,7 +162,7 @@ def test_an_unknown_rung_is_refused(rows):
 
 
 def test_headline_is_short_and_names_every_backbone(rows):
-    lines = headline(collect(make_nine(), (), ORDER))
+    lines = headline({None: collect(make_nine(), (), ORDER)})
     assert len(lines) == 3 and all(len(line) < 300 for line in lines)
     base = lines[0]
     assert base.startswith("On base classes, at ω_b = 0.2: DPC gains ")

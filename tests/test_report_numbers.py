@@ -49,7 +49,7 @@ def test_metrics_have_their_exact_form(built):
     rows = make_rows(SETS, (1, 2))
     found = json.loads(built["metrics.json"])
     assert found == metrics.build(rows, "icons", SETS)
-    assert list(found) == ["rows", "averages"]
+    assert list(found) == ["rows", "averages", "cells"]
     assert len(found["rows"]) == 2 * (1 + 2 * 3 + 2 * 2)  # DPC counts three times: three rules
     fields = "dataset source backbone dpc budget transductive shots seed protocol selection"
     fields += " parametrization inference omega_b omega_n clip base new h"
@@ -102,8 +102,10 @@ def test_single_seed_has_no_deviation():
     lines = {line.contender: line for line in main_table(results).blocks[1].lines}
     assert lines[COOP].text("base").endswith(" ± –")
     assert "±" not in lines[Contender("zero_shot", "zero_shot")].text("base")
-    assert effect(results, DPC, COOP, BASE).pairs.p is None
-    assert "in the one pair there is, no test" in headline(results)[0]
+    assert effect(results, DPC, COOP, BASE).seeds.p is None
+    lines = headline({None: results})
+    assert lines[0].endswith(" points with one seed).") and "DPC differs from CoOp" in lines[0]
+    assert lines[-1] == "One seed has no spread: nothing is tested."
 
 
 def test_best_is_bold_and_the_oracle_never():
@@ -133,7 +135,7 @@ def test_inference_with_the_parallel_prompt_is_a_base_weight_of_one():
     rows = [row | {"inference": "parallel"} for row in make_rows(SETS[:1], (1,)) if row["dpc"]]
     lines = {line.contender: line for line in main_table(collect(rows)).blocks[1].lines}
     assert lines[DPC].note == "ω_b 1"
-    assert headline(collect(rows))[0].startswith("On base classes, at ω_b = 1: ")
+    assert headline({None: collect(rows)})[0].startswith("On base classes, at ω_b = 1: ")
     (last,) = (r for r in metrics.build(rows, "icons")["rows"] if r["selection"] == "last")
     assert (last["omega_b"], last["inference"]) == (1.0, "parallel")
     (val,) = (r for r in metrics.build(rows, "icons")["rows"] if r["selection"] == "val")

@@ -52,23 +52,23 @@ def test_transfer_says_what_needs_no_test():
     assert "Targets: unchanged to the digit by construction (ωn = 0)." in text
     assert "a test between them would say nothing" in text
     results = collect(transfer(), ALL, (), PROTOCOLS["cross-dataset"])
-    tested = [(e.first.kind, e.second.kind, e.measure.key) for e in effects(results)]
+    tested = [(e.first.kind, e.second.kind, e.measure.key) for e in effects({None: results})[None]]
     assert ("dpc", "plain", "source") in tested and ("dpc", "plain", "targets") not in tested
     assert ("plain", "zero_shot", "targets") in tested
 
 
 def test_transfer_tests_targets_where_the_parallel_prompt_reads_them():
     text, rows = page(undrawn_files("domain-generalization")), transfer(omega_n=0.1)
-    assert "Targets: a loss of 0.20 points" in text and "by construction" not in text
+    assert "Targets: −0.20 points with each of 2 seeds" in text and "by construction" not in text
     results = collect(rows, ALL, (), PROTOCOLS["cross-dataset"])
     (found,) = [
         each
-        for each in effects(results)
+        for each in effects({None: results})[None]
         if (each.first, each.second, each.measure.key) == (DPC, COOP, "targets")
         and each.first.selection == "last"
     ]
-    assert found.pairs.n == found.possible == 6 and found.sets.n == 3
-    assert found.pairs.mean == pytest.approx(-0.2)
+    assert len(found.pairs) == 6 and (found.seeds.n, found.sets.n) == (2, 3)
+    assert found.seeds.mean == pytest.approx(-0.2)
 
 
 def test_a_difference_at_an_omega_n_of_zero_is_not_hidden():
@@ -77,9 +77,10 @@ def test_a_difference_at_an_omega_n_of_zero_is_not_hidden():
         if row["dpc"] and row["dataset"] == TARGETS[0]:
             row["accuracy"] -= 1
     results = collect(rows, ALL, (), PROTOCOLS["cross-dataset"])
-    assert not any("construction" in line for line in headline(results))
+    assert not any("construction" in line for line in headline({None: results}))
     assert any(
-        (e.first, e.second, e.measure.key) == (DPC, COOP, "targets") for e in effects(results)
+        (e.first, e.second, e.measure.key) == (DPC, COOP, "targets")
+        for e in effects({None: results})[None]
     )
 
 

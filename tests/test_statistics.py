@@ -1,13 +1,21 @@
 """Means, spreads, H and the paired t test, against scipy and against numbers done by hand."""
 
 import math
+import random
 
 import pytest
 import torch
 from scipy import stats
 
 from dpc.evaluation.accuracy import accuracy
-from dpc.evaluation.statistics import harmonic_mean, paired_t, summarize
+from dpc.evaluation.statistics import (
+    critical,
+    detectable,
+    harmonic_mean,
+    holm,
+    paired_t,
+    summarize,
+)
 
 # differences, t, two-sided p, 95 % interval; from scipy.stats.ttest_1samp
 GOLDEN = [
@@ -44,8 +52,9 @@ def test_wins_ties_and_losses():
 def test_differences_without_spread():
     none = paired_t([0.0, 0.0, 0.0])
     assert (none.mean, none.t, none.p, none.low, none.high) == (0.0, 0.0, 1.0, 0.0, 0.0)
-    same = paired_t([0.1 + 0.2, 0.3, 0.3])  # equal but for rounding
-    assert (same.t, same.p) == (math.inf, 0.0)
+    same = paired_t([0.1 + 0.2, 0.3, 0.3])  # equal but for rounding: scipy says p = 0
+    assert (same.mean, same.t, same.p, same.low) == (pytest.approx(0.3), None, None, None)
+    assert (same.wins, same.ties, same.losses) == (3, 0, 0)
     single = paired_t([0.4])
     assert (single.n, single.mean, single.t, single.p, single.low) == (1, 0.4, None, None, None)
 
@@ -55,6 +64,68 @@ def test_standard_deviation_has_n_minus_one_below():
     assert summarize([3.0]).std is None
     with pytest.raises(ValueError, match="no value"):
         summarize([])
+
+
+@pytest.mark.parametrize("values", [[72.4, 71.9, 73.0], [1.0, 2.0, 4.0, 8.0, 9.5], [3.0, 3.5]])
+@pytest.mark.parametrize("level", [0.9, 0.95])
+def test_interval_of_a_mean_against_scipy(values, level):
+    expected = stats.t.interval(
+        level, len(values) - 1, sum(values) / len(values), stats.sem(values)
+    )
+    assert summarize(values).interval(level) == pytest.approx(tuple(map(float, expected)))
+    assert summarize(values[:1]).interval() is None
+
+
+def test_critical_values_are_those_of_the_tables():
+    tabled = {1: 12.706, 2: 4.303, 4: 2.776, 9: 2.262}
+    assert {n: round(critical(n), 3) for n in tabled} == tabled
+    with pytest.raises(ValueError, match="between 0 and 1"):
+        critical(2, 1.0)
+
+
+# by hand: 4·0.01, then max(0.04, 3·0.02), 2·0.03 is no larger, 1·0.04 is not either
+HOLM = [
+    ([0.01, 0.04, 0.03, 0.005], [0.03, 0.06, 0.06, 0.02]),
+    ([0.02, None, 0.01, 0.03, 0.04], [0.06, None, 0.04, 0.06, 0.06]),
+    ([0.5, 0.9, 0.4], [1.0, 1.0, 1.0]),
+    ([0.013, 0.056, 0.731, 0.801], [0.052, 0.168, 1.0, 1.0]),
+    ([None], [None]),
+    ([], []),
+]
+
+
+@pytest.mark.parametrize(("values", "expected"), HOLM)
+def test_holm_by_hand(values, expected):
+    assert holm(values) == [None if p is None else pytest.approx(p) for p in expected]
+
+
+def test_holm_against_its_definition():
+    """The adjusted p is the least level at which stepping down rejects the test."""
+
+    def rejected(values, level):
+        """Smallest first, each against level over what is left, until one is not below it."""
+        found = set()
+        for rank, place in enumerate(sorted(range(len(values)), key=lambda at: values[at])):
+            if values[place] * (len(values) - rank) > level:
+                break
+            found.add(place)
+        return found
+
+    draw = random.Random(2)
+    for _ in range(50):
+        values = [draw.random() ** 3 for _ in range(draw.randint(1, 6))]
+        adjusted = holm(values)
+        for level in (0.001, 0.01, 0.05, 0.2, 0.7):
+            assert rejected(values, level) == {at for at, p in enumerate(adjusted) if p <= level}
+
+
+@pytest.mark.parametrize("differences", [case[0] for case in GOLDEN[::2]] + [[0.3, 0.9]])
+def test_what_is_detectable_is_found_four_times_out_of_five(differences):
+    test = paired_t(differences)
+    freedom, error = test.n - 1, test.std / math.sqrt(test.n)
+    found = stats.nct(freedom, detectable(test) / error)
+    assert found.sf(stats.t.ppf(0.975, freedom)) == pytest.approx(0.8, abs=1e-4)
+    assert detectable(paired_t([0.4])) is None and detectable(paired_t([0.0, 0.0])) is None
 
 
 @pytest.mark.parametrize(

@@ -82,8 +82,8 @@ def paired_t(differences: Sequence[float], level: float = LEVEL) -> PairedTest:
     """Test whether the mean of paired differences is 0.
 
     All pairs equal to 0 give t = 0 and p = 1. One other difference in all pairs gives no test,
-    where scipy has p = 0: accuracies move in steps of one test image, so that a few runs often
-    agree by chance, and their spread is too small to be seen rather than none.
+    where scipy has p = 0: accuracies move in steps of one test image, and runs that agree to the
+    image have a spread too small to be seen, not none.
 
     Args:
         differences: first minus second of each pair, in percent points.
