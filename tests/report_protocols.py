@@ -50,7 +50,7 @@ def undrawn_files(protocol: str) -> dict[str, bytes]:
 
 def page(files: dict[str, bytes]) -> str:
     """Its text without tags, styles and drawings."""
-    text = re.sub(r"(?s)<(style|svg)\b.*?</\1>", " ", files["index.html"].decode())
+    text = re.sub(r"(?s)<(style|script|svg)\b.*?</\1>", " ", files["index.html"].decode())
     return " ".join(re.sub(r"<[^>]*>", "", text).replace("\u00a0", " ").split())
 
 
@@ -69,7 +69,7 @@ class _Columns(HTMLParser):
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         given = dict(attrs)
-        if given.get("class") == "scroll":
+        if "scroll" in str(given.get("class")).split():
             self.label = str(given["aria-label"])
         elif tag == "tr":
             self.row, self.below = self.below, 0

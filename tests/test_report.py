@@ -73,31 +73,35 @@ class Tags(HTMLParser):
         assert self.open.pop() == tag
 
 
-def test_page_is_well_formed_and_refers_to_nothing_outside(page):
+def test_page_is_well_formed_and_refers_to_nothing_outside(built, page):
     tags = Tags(page)
     assert tags.open == []
+    links = set()
     for tag, attributes in tags.tags:
-        assert tag not in {"script", "link", "img", "iframe", "object"}
-        for name, value in attributes.items():
-            if name in {"src", "href", "xlink:href"}:
-                assert value and value.startswith("#")
+        assert tag not in {"img", "iframe", "object"} and "src" not in attributes
+        links |= {attributes[name] for name in ("href", "xlink:href") if name in attributes}
+    assert {link for link in links if not link.startswith(("#", "data:"))} == {
+        name for name in built if name.startswith("figures/")
+    }
+    (policy,) = [a["content"] for _, a in tags.tags if a.get("http-equiv")]
+    assert policy.startswith("default-src 'none'; img-src data:;") and "'sha256-" in policy
     assert "http:" not in page and "https:" not in page and "@import" not in page
     ids = Counter(a["id"] for _, a in tags.tags if a.get("id"))
     assert [name for name, count in ids.items() if count > 1] == []
-    targets = {a[n] for _, a in tags.tags for n in ("href", "xlink:href") if a.get(n)}
-    assert {target.removeprefix("#") for target in targets} <= set(ids)
+    assert {link.removeprefix("#") for link in links if link.startswith("#")} <= set(ids)
 
 
 def test_every_figure_has_alt_text_and_files(built, page):
     pictures = [a for _, a in Tags(page).tags if a.get("role") == "img"]
     drawings = [a["aria-label"] for a in pictures if a.get("class") == "drawing"]
     files = {name.rsplit(".", 1)[0] for name in built if name.startswith("figures/")}
-    assert len(drawings) == len(files) == 10  # scatters, ω panels and changes by set, losses
+    assert len(drawings) == len(files) == 13  # scatters, bars, ω panels and changes by set, losses
     assert all(label and len(label) > 40 for label in drawings)
     for name in files:
-        assert built[f"{name}.svg"].startswith(b"<?xml") and built[f"{name}.pdf"].startswith(
-            b"%PDF"
-        )
+        assert built[f"{name}.svg"].startswith(b"<?xml")
+        assert built[f"{name}.pdf"].startswith(b"%PDF")
+        fields, *numbers = csv.reader(io.StringIO(built[f"{name}.csv"].decode()))
+        assert numbers and all(len(line) == len(fields) for line in numbers), name
 
 
 def test_text_of_others_is_escaped(page):
@@ -110,7 +114,7 @@ def test_page_states_its_rules(page):
         "Selection: the last epoch",
         "ω<sub>b</sub> = 0.2, ω<sub>n</sub> = 0",
         "ω<sub>b</sub> chosen on validation shots",
-        "share its test images",
+        "paired t over the seeds",
         "unchanged to the digit by construction",
         "Images seen",
         "negatives.k",
@@ -124,7 +128,7 @@ def test_page_states_its_rules(page):
 
 def _visible(page: str) -> str:
     """Text of the page without tags, styles and drawings."""
-    return re.sub(r"<[^>]*>", " ", re.sub(r"(?s)<(style|svg)\b.*?</\1>", " ", page))
+    return re.sub(r"<[^>]*>", " ", re.sub(r"(?s)<(style|script|svg)\b.*?</\1>", " ", page))
 
 
 def test_data_sets_tell_the_shots_from_the_split(page):
@@ -238,6 +242,8 @@ def test_files_hold_the_same_numbers(built):
     losses = list(csv.DictReader(io.StringIO(built["losses.csv"].decode())))
     assert len(losses) == 2 * (10 + 20 + 10)
     tested = list(csv.DictReader(io.StringIO(built["effects.csv"].decode())))
-    assert [line["pairs"] for line in tested] == ["4"] * 8
+    average = [line for line in tested if line["dataset"] == AVERAGE]
+    assert [(line["seeds"], line["sets"]) for line in average] == [("2", "2")] * 8
+    assert [line["dataset"] for line in tested[8:]] == list(SETS)
     rules = [(x["first"], x["selection"], x["second"]) for x in tested if x["selection"] != "last"]
     assert rules == [("coop+dpc", "val", "coop"), ("coop+dpc", "val", "coop+budget")]

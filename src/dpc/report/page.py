@@ -1,5 +1,7 @@
 """The report: one self-contained page, its tables and figures, the metrics, all as bytes."""
 
+import base64
+import hashlib
 import re
 from collections.abc import Iterable, Sequence
 from importlib.resources import files
@@ -59,13 +61,13 @@ def build(rows: Iterable[Row], context: ReportContext) -> dict[str, bytes]:
 
 def _page(made: Report, sections: Sequence[Section], named: Sequence[str]) -> str:
     environment = Environment(
-        loader=FunctionLoader(lambda name: files("dpc.report").joinpath(name).read_text("utf-8")),
+        loader=FunctionLoader(_text),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    results = made.results
+    results, script = made.results, _text("page.js")
     common: dict[str, Any] = {
         "context": made.context,
         "title": made.context.title or made.protocol.title,
@@ -73,22 +75,39 @@ def _page(made: Report, sections: Sequence[Section], named: Sequence[str]) -> st
         "files": named,
         "palette": {name.replace("_", "-"): pair for name, pair in PALETTE.items()},
         "swatch": lambda contender: _swatch(results, contender),
+        "family": _family,
         "symbols": _symbols,
         "inline": _inline,
         "percent": words.percent,
         "points": words.points,
+        "bare_p": words.bare_p,
         "capital": capital,
         "shots_name": shots_name,
         "listed": words.listed,
-        "bare_p": words.bare_p,
     }
     parts = [
         Markup(environment.get_template(each.template).render(common, section=each, **each.values))
         for each in sections
     ]
     return environment.get_template(TEMPLATE).render(
-        common, headline=_headline(made), sections=sections, parts=parts
+        common,
+        headline=_headline(made),
+        sections=sections,
+        parts=parts,
+        policy=_policy(script),
+        script=Markup(script),
     )
+
+
+def _text(name: str) -> str:
+    return files("dpc.report").joinpath(name).read_text("utf-8")
+
+
+def _policy(script: str) -> str:
+    """What a browser may load for the page: nothing but what stands in it."""
+    digest = base64.b64encode(hashlib.sha256(script.encode("utf-8")).digest()).decode("ascii")
+    allowed = ("default-src 'none'", "img-src data:", "style-src 'unsafe-inline'")
+    return "; ".join((*allowed, f"script-src 'sha256-{digest}'", "base-uri 'none'"))
 
 
 def _headline(made: Report) -> list[str]:
@@ -105,6 +124,12 @@ def _swatch(results: Results, contender: Contender) -> str:
     """CSS classes of a contender's mark: its backbone's tone, hollow where transductive."""
     name = tone(results.backbones, contender.backbone).replace("_", "-")
     return f"{name} hollow" if contender.transductive else name
+
+
+def _family(contender: Contender) -> str:
+    """What the rows of a method are filtered by: its backbone, or a method without one."""
+    alone = contender.kind == "zero_shot"
+    return contender.label if alone else contender.name or contender.backbone
 
 
 def _symbols(text: str) -> Markup:

@@ -7,10 +7,12 @@ from collections.abc import Callable, Mapping
 
 from dpc.params.protocols import BASE_TO_NEW, FEW_SHOT, GENERALIZED, TRANSFERS
 from dpc.report import (
+    bars,
     baselines,
     calibration,
     classes,
     grids,
+    invariance,
     negatives,
     offsets,
     provenance,
@@ -56,6 +58,7 @@ _ENDS: tuple[Make, ...] = (
     classes.section,
     negatives.section,
     weights_section,
+    invariance.section,
     training_section,
     calibration.section,
     spread.section,
@@ -67,13 +70,21 @@ _ENDS: tuple[Make, ...] = (
 )
 
 PARTS: Mapping[str, tuple[Make, ...]] = {
-    BASE_TO_NEW: (gains_section, main_section, ablation_section, tradeoff_section, *_ENDS),
+    BASE_TO_NEW: (
+        gains_section,
+        main_section,
+        ablation_section,
+        tradeoff_section,
+        bars.section,
+        *_ENDS,
+    ),
     GENERALIZED: (
         gains_section,
         main_section,
         offsets.section,
         ablation_section,
         tradeoff_section,
+        bars.section,
         *_ENDS,
     ),
     FEW_SHOT: (gains_section, shots_section, shots.section, ablation_section, *_ENDS),

@@ -21,6 +21,7 @@ READERS = {
     "plain": "backbone",
     "budget": "same budget",
     "dpc": "+ DPC",
+    "baseline": "baseline",
 }
 Cells = dict[tuple[str, Contender], Cell]
 Place = tuple[float, float]
@@ -108,7 +109,7 @@ def _legend(keys: Sequence[tuple[str, Contender]]) -> list[Line2D]:
 def _of_backbones(where: Mapping[tuple[str, Contender], Place]) -> dict[str, Place]:
     """A name for each backbone, beside its own point or the first there is."""
     anchors: dict[str, Place] = {}
-    for kinds in (("zero_shot", "plain"), ("dpc", "budget")):
+    for kinds in (("zero_shot", "baseline", "plain"), ("dpc", "budget")):
         for (_, contender), at in where.items():
             if contender.kind in kinds:
                 zero = contender.kind == "zero_shot"

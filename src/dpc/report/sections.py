@@ -33,6 +33,7 @@ class Gallery:
     note: str = ""  # below the heading
     empty: str = ""  # in place of no figure; without it an empty gallery is left out
     wide: bool = False
+    folded: str = ""  # what is inside; with it the figures are folded away until asked for
 
 
 @dataclass(frozen=True)
@@ -147,7 +148,8 @@ def training_section(report: Report) -> Section:
         "stages are different quantities."
     )
     drawings = figures.training_curves(report.results)
-    gallery = Gallery(drawings, empty="No training history was recorded.")
+    inside = f"{len(drawings)} figures: each backbone on each data set" if len(drawings) > 8 else ""
+    gallery = Gallery(drawings, empty="No training history was recorded.", folded=inside)
     files = {"losses.csv": export.losses_csv(report.series)}
     words += at_most_shots(report)
     return Section(

@@ -28,7 +28,7 @@ PALETTE: Mapping[str, tuple[str, str]] = {
     "tone_6": ("#5d4037", "#c9a58f"),
 }
 TONES = tuple(name for name in PALETTE if name.startswith("tone"))
-MARKERS = {"zero_shot": "o", "plain": "s", "budget": "D", "dpc": "^"}
+MARKERS = {"zero_shot": "o", "plain": "s", "budget": "D", "dpc": "^", "baseline": "P"}
 LINES = ("o", "s", "^", "D", "v", "P")  # markers of the tones where a line is a backbone
 
 STYLE = {
@@ -89,7 +89,7 @@ class Drawing:
         text = re.sub(r"url\(#", f"url(#{self.name}-", text)
         for name, (light, _) in PALETTE.items():
             text = text.replace(light, f"var(--{name.replace('_', '-')})")
-        return text.replace("<svg", '<svg role="img"', 1)
+        return text.replace("<svg", '<svg aria-hidden="true"', 1)
 
 
 def color(name: str) -> str:
