@@ -31,7 +31,8 @@ class ReportContext:
     (``("icons-tabler", "coop+dpc", "shots16-seed1")``, zero-shot CLIP's draw is ``all``), and
     holds ``{part}.predictions`` and ``{part}.labels``, int64 (N,), images in one order for all
     methods. The part is base or new, or test; labels of base-to-new count from 0 in each part.
-    Of DPC it also holds ``record/negatives``, int32 (P, 3): class, negative class, times drawn.
+    Of DPC it also holds ``record/negatives``, int32 (P, 3): class, negative class, times drawn,
+    and ``{group}.profiles``, float32 (2, L, d): P's and P''s of a group of the row's ``channels``.
 
     ``thumbnail`` gives a data URI of an image of a data set by its name, or of a class by its
     label, or "" where there is none to read; None: no picture is shown. ``made`` says of every row
