@@ -16,7 +16,7 @@ from dpc.report.rows import Results
 from dpc.report.scores import Contender, Score
 from dpc.report.sections import Gallery, Section, at_most_shots
 from dpc.report.svg import MARKERS, Drawing, color, draw, slug, tone
-from dpc.report.words import DASH, listed, percent, points
+from dpc.report.words import DASH, percent, points
 
 SIZE = (6.4, 3.3)  # inches
 STYLES = {"zero_shot": ":", "plain": "--", "dpc": "-"}
@@ -104,39 +104,28 @@ def _cells(contender: Contender, found: Calibration | None) -> list[str]:
 
 
 def sentence(results: Results, part: str) -> str:
-    """Whether tuning, and then DPC, makes a part over- or under-confident, out of the numbers."""
+    """Whether zero-shot CLIP, each backbone, and DPC on it are over- or under-confident on a part,
+    out of the numbers."""
     zero = calibration(results, results.contender("zero_shot", "zero_shot"), part)
-    tuned, mixed = {}, {}
+    texts = [] if zero is None else [f"zero-shot CLIP is {_sure(zero.sure.mean)}"]
     for backbone in results.backbones:
         plain = calibration(results, results.contender(backbone, "plain"), part)
         dpc = calibration(results, results.contender(backbone, "dpc"), part)
-        if zero is not None and plain is not None:
-            tuned[results.names[backbone]] = plain.sure.mean - zero.sure.mean
-        if plain is not None and dpc is not None:
-            mixed[results.names[backbone]] = dpc.sure.mean - plain.sure.mean
+        if plain is not None:
+            text = f"{results.names[backbone]} {_sure(plain.sure.mean)}"
+            if dpc is not None:
+                same = round(dpc.sure.mean - plain.sure.mean, 2) == 0
+                text += f", with DPC {'the same' if same else _sure(dpc.sure.mean)}"
+            texts.append(text)
     start = PARTS[part][:1].upper() + PARTS[part][1:]
-    texts = []
-    if zero is not None:
-        how = "too sure" if zero.sure.mean > 0 else "too modest"
-        texts.append(f"zero-shot CLIP is {how} by {abs(zero.sure.mean):.2f} points")
-    for what, moves in (("tuning", tuned), ("DPC", mixed)):
-        if moves:
-            texts.append(f"{what} {_moved(moves)}")
-    return f"{start}: {'; '.join(texts)}." if texts else ""
+    return f"{start}, in points: {'; '.join(texts)}." if texts else ""
 
 
-def _moved(moves: dict[str, float]) -> str:
-    """``makes CoOp (+1.20) surer, MaPLe (−0.40) more modest and leaves …``, in points."""
-    groups: dict[str, list[str]] = {"surer": [], "more modest": []}
-    same = []
-    for name, move in moves.items():
-        if round(move, 2) == 0:
-            same.append(name)
-        else:
-            groups["surer" if move > 0 else "more modest"].append(f"{name} ({points(move)})")
-    made = [f"{listed(each)} {how}" for how, each in groups.items() if each]
-    texts = [f"makes {' and '.join(made)}"] if made else []
-    return ", ".join([*texts, *([f"leaves {listed(same)} as it was"] if same else [])])
+def _sure(value: float) -> str:
+    """``too sure by 1.20``, ``too modest by 0.31`` or ``as sure as right``."""
+    if round(value, 2) == 0:
+        return "as sure as right"
+    return f"too {'sure' if value > 0 else 'modest'} by {abs(value):.2f}"
 
 
 def _drawing(results: Results, backbone: str, shown: Sequence[str]) -> Drawing | None:

@@ -1,15 +1,12 @@
 """The hard negatives of stage two, between its artefact and the rows that show them."""
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from dpc.artifacts import Artifact
 from dpc.datasets.base import Item
-
-if TYPE_CHECKING:
-    from dpc.collaboration.extended import Drawn
 
 RECORD = "record/"  # no tensor of a module has a slash in its name
 PAIRS = f"{RECORD}negatives"
@@ -17,12 +14,14 @@ STRONGEST = 24  # pairs whose images are named
 
 
 def recorded(
-    drawn: "Sequence[Drawn] | None", anchors: Sequence[Item], pool: Sequence[Item]
+    drawn: Sequence[tuple[int, int, int, int, int]] | None,
+    anchors: Sequence[Item],
+    pool: Sequence[Item],
 ) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     """What an artefact of stage two holds of its negatives; nothing where it drew none.
 
     Args:
-        drawn: of ``Sampler.record``.
+        drawn: of ``Sampler.record``, by class and negative class.
         anchors: images of the bank.
         pool: images that negatives were drawn from.
 
@@ -34,16 +33,16 @@ def recorded(
     if drawn is None:
         return {}, {"negatives": None}
     pairs = np.array([each[:3] for each in drawn], dtype=np.int32).reshape(-1, 3)
-    most = sorted(drawn, key=lambda each: (-each.times, each.label, each.negative))[:STRONGEST]
+    most = sorted(drawn, key=lambda each: -each[2])[:STRONGEST]
     strongest = [
         {
-            "label": each.label,
-            "negative": each.negative,
-            "times": each.times,
-            "image": anchors[each.anchor].image,
-            "drawn": pool[each.drawn].image,
+            "label": label,
+            "negative": negative,
+            "times": times,
+            "image": anchors[anchor].image,
+            "drawn": pool[last].image,
         }
-        for each in most
+        for label, negative, times, anchor, last in most
     ]
     return {PAIRS: pairs}, {"negatives": strongest}
 

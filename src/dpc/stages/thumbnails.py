@@ -2,6 +2,7 @@
 
 import base64
 import io
+import json
 from contextlib import ExitStack
 from functools import cached_property
 from pathlib import Path
@@ -9,14 +10,12 @@ from pathlib import Path
 from PIL import Image, ImageOps
 
 from dpc import artifacts
-from dpc.artifacts import Artifact
 from dpc.datasets import EMBEDDED, on_disk
 from dpc.datasets.base import Images, Item
 from dpc.errors import DpcError
 from dpc.params.sections import Params
 from dpc.progress import LOG
 from dpc.stages.cells import draws
-from dpc.stages.features import items_of
 from dpc.stages.layout import Layout
 
 SIDE = 40  # pixels
@@ -108,7 +107,7 @@ def _items(path: Path, part: str) -> list[Item]:
     """The images of a part of a file of features, none without it; the features stay unread."""
     name = f"{part}.items"
     found = artifacts.some(path, "run `dpc features` again", (name,))
-    return items_of(Artifact(found), part) if name in found else []
+    return [Item(*item) for value in found.values() for item in json.loads(value.tobytes())]
 
 
 def data_uri(image: Image.Image) -> str:
