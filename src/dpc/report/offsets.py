@@ -18,7 +18,7 @@ from dpc.report.svg import MARKERS, Drawing, color, draw, slug, tone
 from dpc.report.tables import AVERAGE
 
 SIZE = (4.6, 4.3)  # inches
-DASHES = {"zero_shot": ":", "plain": "--", "budget": "-.", "dpc": "-"}
+DASHES = {"zero_shot": ":", "baseline": "-.", "plain": "--", "budget": "-.", "dpc": "-"}
 HEADINGS = ("Method", "H at offset 0", "Highest H", "At offset", "Base there", "New there")
 WORDS = (
     "A tuned prompt may be too sure of the names it was tuned on. An offset taken off the logits "

@@ -17,7 +17,7 @@ from dpc.report.svg import LINES, MARKERS, TONES, Drawing, color, draw, slug, to
 from dpc.report.tables import AVERAGE
 
 PANEL = (3.8, 3.4)  # inches
-DASHES = {"plain": "--", "budget": ":", "dpc": "-"}
+DASHES = {"baseline": "-.", "plain": "--", "budget": ":", "dpc": "-"}
 WORDS = (
     "Accuracy on all classes by the number of training images a class; the axis doubles from mark "
     "to mark, and zero-shot CLIP, which has none, stands at 0. Mean and one standard deviation "
