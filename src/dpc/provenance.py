@@ -60,11 +60,10 @@ WORDS = ("transformers", "tokenizers")  # read words for some CLIPs, where they 
 
 def code_version(*roots: str) -> str:
     """Hash of the files in the import closure of ``roots`` (module names), without plumbing."""
-    files: set[Path] = set()
-    for module in closure(roots):
-        path = module_path(module)
-        if path is not None and not _is_plumbing(module):
-            files |= {path, *_data_beside(path)}
+    paths = (module_path(module) for module in closure(roots) if not _is_plumbing(module))
+    files = {path for path in paths if path is not None}
+    for folder in {path.parent for path in files}:
+        files.update(_data_in(folder))
     parts = [f"{path.name} {digest(path.read_bytes())}" for path in files]
     return digest("\n".join(sorted(parts)))[:16]
 
@@ -83,16 +82,12 @@ def closure(roots: Iterable[str]) -> set[str]:
     return found
 
 
-def _data_beside(module: Path) -> list[Path]:
+def _data_in(folder: Path) -> list[Path]:
     """Files of a module's folder that are read, not imported: a page's template. Of this package
     alone: what lies beside a module of somebody else's is not known to be code."""
-    if not module.is_relative_to(PACKAGE) or module.parent == PACKAGE:
+    if not folder.is_relative_to(PACKAGE) or folder == PACKAGE:
         return []
-    return [
-        path
-        for path in module.parent.iterdir()
-        if path.is_file() and path.suffix not in (".py", ".pyc")
-    ]
+    return [p for p in folder.iterdir() if p.suffix not in (".py", ".pyc") and p.is_file()]
 
 
 def library_versions() -> dict[str, str]:
