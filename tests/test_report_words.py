@@ -60,7 +60,7 @@ def test_headline_says_where_a_finding_may_not_hold_on_another_data_set():
     line = headline({None: collect(rows)})[0]
     assert f"; p{SPACE}= 0.295 over data sets".replace(" 0", f"{SPACE}0") in line
     assert reading(found) == "gain" and "DPC gains 2.00 points over CoOp" in line
-    assert beside_cells(found)[4] == f"+1.00{SPACE}to{SPACE}+3.00"
+    assert beside_cells(found)[3] == f"+1.00{SPACE}to{SPACE}+3.00"
 
 
 def test_the_weight_chosen_on_validation_shots_is_tested_too():
@@ -130,7 +130,7 @@ def test_headline_counts_what_is_compared_where_runs_are_missing():
     assert "; 2 of 3 seeds)" in base and "4 of 6 data sets, 2 of 3 seeds)" in budget
     assert two.startswith("Two seeds leave one degree of freedom")
     (line,) = table(results)
-    counted = line["Seeds up / equal / down"].replace(SPACE, " ")
+    counted = line["Seeds + / = / −"].replace(SPACE, " ")
     assert (
         counted == "2 / 0 / 0 (2 of 3 seeds)" and line["Base, alone"] == line["Base, + DPC"] == "–"
     )
@@ -182,7 +182,7 @@ def test_two_backbones_share_a_page():
 
 
 @pytest.mark.parametrize(
-    ("gain", "word"), [(4.0, "gain"), (-4.0, "loss"), (0.0, "no significant difference")]
+    ("gain", "word"), [(4.0, "gain"), (-4.0, "loss"), (0.0, "not significant")]
 )
 def test_a_reading_is_a_word(gain, word):
     assert reading(effect(collect(make_rows(gain=gain)), DPC, COOP, BASE)) == word

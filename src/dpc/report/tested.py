@@ -12,26 +12,25 @@ from dpc.report.rows import Results
 from dpc.report.sections import Section, at_most_shots
 from dpc.report.words import (
     DASH,
+    MINUS,
     SPACE,
     bare_p,
     counts,
     coverage,
     listed,
     p_value,
-    percent,
     points,
     reading,
     span,
 )
 
-SEEDS_COUNT = "Seeds up / equal / down"
-DECIDING = ("Mean difference", "95 % interval", "t", "p", "Holm p", SEEDS_COUNT, "Found")
+SEEDS_COUNT = f"Seeds + / = / {MINUS}"
+DECIDING = ("Difference", "95 % interval", "t", "p", "Holm p", SEEDS_COUNT, "Found")
 BESIDE = (
-    "Mean difference",
-    "95 % over test images",
-    "p over data sets",
-    "Data sets up / equal / down",
-    "One data set left out",
+    "Over test images",
+    "p over sets",
+    f"Sets + / = / {MINUS}",
+    "One set left out",
     "Detectable",
 )
 
@@ -61,7 +60,7 @@ def gains_section(report: Report) -> Section | None:
         "several": len(by_shots) > 1,
         "power": power(list(gains(report.series).values())[-1]),
     }
-    return Section("gains", template="gains.html.j2", values=values)
+    return Section("gains", nav="Gains", template="gains.html.j2", values=values)
 
 
 def power(found: Sequence[Gain]) -> str:
@@ -125,7 +124,6 @@ def beside_cells(found: Effect) -> list[str]:
     """The columns ``BESIDE``, as text."""
     test, sets = found.seeds, found.sets
     return [
-        points(None if test is None else test.mean),
         span(found.over_images),
         bare_p(None if sets is None else sets.p),
         counts(sets),
@@ -153,11 +151,11 @@ def cells_section(report: Report) -> Section | None:
     for each in with_images(found, report.context.predictions):
         ((name, _), *_) = each.pairs
         cells = [report.results.cell(name, m) for m in (each.second, each.first)]
-        texts = [percent(cell[lead.metric] if cell is not None else None) for cell in cells]
+        texts = [DASH if cell is None else f"{cell[lead.metric].mean:.2f}" for cell in cells]
         line = [name, *texts, *deciding_cells(each), span(each.over_images)]
         groups.setdefault(each.first.name, []).append(line)
     values = {
-        "headings": ("Data set", "Alone", "+ DPC", *DECIDING, BESIDE[1]),
+        "headings": ("Data set", "Alone", "+ DPC", *DECIDING, BESIDE[0]),
         "groups": groups,
         "family": found[0].family,
         "lead": lead,

@@ -83,7 +83,7 @@ def reading(effect: Effect) -> str:
     if effect.adjusted is None:
         return "one seed, no test" if test.n == 1 else "no spread, no test"
     if not significant(effect):
-        return "no significant difference"
+        return "not significant"
     return "gain" if test.mean > 0 else "loss"
 
 
