@@ -110,8 +110,9 @@ def test_the_probe_is_a_function_of_its_seed_and_says_what_it_took(shots):
     assert len(first.facts.history["classification"]) == 4
 
 
-def test_tip_adapter_is_its_formula(shots, images):
+def test_tip_adapter_is_its_formula(shots, images, monkeypatch):
     """A shot at a time: keys are means of views as they are, affinity is exp(−β(1 − cosine))."""
+    monkeypatch.setattr("dpc.baselines.tip_adapter.AT_ONCE", 2)
     found = baseline("tip_adapter").fit(shots, TipAdapterParams(alpha=1.7, beta=4.0))
     got = found.logits(images)
     for i, image in enumerate(images.numpy()):

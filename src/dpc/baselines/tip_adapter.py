@@ -11,6 +11,8 @@ from dpc.baselines.base import Baseline, Facts, Shots
 from dpc.clip.model import logits, similarity
 from dpc.params.baselines import TipAdapterParams
 
+AT_ONCE = 1024  # images: the affinities of all of ImageNet's with all its shots take 3 GiB
+
 
 class TipAdapter(Baseline):
     """Zero-shot logits plus α · exp(−β · (1 − cosine)) of every shot, added up by class.
@@ -38,6 +40,9 @@ class TipAdapter(Baseline):
         return cls(shots, params)
 
     def logits(self, images: Tensor) -> Tensor:
+        cache = torch.cat([self._cache(some) for some in images.split(AT_ONCE)])
+        return logits(self.scale, images, self.texts) + self.params.alpha * cache
+
+    def _cache(self, images: Tensor) -> Tensor:
         affinity = torch.exp(self.params.beta * (similarity(images, self.keys) - 1))  # (M, N)
-        zero_shot = logits(self.scale, images, self.texts)
-        return zero_shot + self.params.alpha * (affinity @ self.values)
+        return affinity @ self.values

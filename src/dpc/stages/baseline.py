@@ -66,19 +66,22 @@ def evaluate(
 
     count, base = len(inputs["test"].results["classnames"]), inputs["test"].results["base"]
     tuned = range(base if params.halved else count)
-    zero_shot, drawn = without_images(params, Method(ZERO_SHOT), inputs), tensors(inputs["shots"])
+    zero_shot, drawn = (
+        without_images(params, Method(ZERO_SHOT), inputs),
+        tensors(inputs["shots"], "train."),
+    )
     with torch.no_grad():
         _, texts = zero_shot.mix(0.0, tuned)
         shots = Shots(
-            drawn["train.features"].to(texts.device),
-            drawn["train.labels"].to(texts.device),
+            drawn["features"].to(texts.device),
+            drawn["labels"].to(texts.device),
             texts,
             zero_shot.clip.logit_scale.to(texts.device),
             draw.seed,
         )
         found = baseline(name).fit(shots, getattr(params.baselines, name))
         reading = Reading(count, base, tuned=True, weight=0.0, weight_new=0.0)
-        images = tensors(inputs["test"])["test.features"].to(texts.device)
+        images = tensors(inputs["test"], "test.")["features"].to(texts.device)
         tested = run_test(params.protocol, Tuned(zero_shot, found, tuned, images), reading)
     return row_fields(params, name, found) | tested.fields, tested.arrays
 
