@@ -10,7 +10,16 @@ from dpc.evaluation.statistics import TIE
 from dpc.report.context import Report
 from dpc.report.csvs import Field, csv_text
 from dpc.report.pictures import Album
-from dpc.report.predictions import PARTS, Run, comparisons, first_label, names, parts, runs
+from dpc.report.predictions import (
+    PARTS,
+    Run,
+    all_names,
+    comparisons,
+    first_label,
+    names,
+    parts,
+    runs,
+)
 from dpc.report.scores import Contender
 from dpc.report.sections import Section, at_most_shots
 from dpc.report.words import DASH, points
@@ -212,7 +221,7 @@ def _confusions(report: Report, album: Album, dataset: str) -> list[tuple[str, l
             each = runs(report, dataset, first, second, part)
             if not any((run.first != run.second).any() for run in each):
                 continue
-            every = _all_names(report, dataset)
+            every = all_names(report, dataset)
             cells = [
                 [
                     album.show(dataset, pair.label, every[pair.label]),
@@ -225,11 +234,6 @@ def _confusions(report: Report, album: Album, dataset: str) -> list[tuple[str, l
             ]
             found.append((f"{second.name}, images of {PARTS[part]}", cells))
     return found
-
-
-def _all_names(report: Report, dataset: str) -> list[str]:
-    known = {str(each["name"]): each for each in report.context.datasets}
-    return list(known[dataset]["classnames"])
 
 
 def classes_csv(compared: Sequence[Comparison]) -> str:
@@ -254,7 +258,7 @@ def confusions_csv(report: Report) -> str:
             if first.kind != "dpc":
                 continue
             for part in parts(report, dataset, first):
-                every = _all_names(report, dataset)
+                every = all_names(report, dataset)
                 for pair in confusions(report, dataset, first.backbone, part):
                     words = [every[pair.label], every[pair.taken]]
                     lines.append([dataset, first.backbone, part, *words, pair.second, pair.first])

@@ -7,7 +7,7 @@ from typing import Any
 from dpc.report.context import Report
 from dpc.report.csvs import Field, csv_text
 from dpc.report.pictures import Album
-from dpc.report.predictions import Run, names, parts, runs
+from dpc.report.predictions import Run, names, parts, runs, tuned_classes
 from dpc.report.scores import Contender, Score
 from dpc.report.sections import Section, at_most_shots
 from dpc.report.words import DASH, listed
@@ -17,11 +17,12 @@ SHOWN = 5  # pairs of a backbone
 
 @dataclass(frozen=True)
 class Coverage:
-    """Wrong test images of P in one run, by whether the confusion was a hard negative of training.
+    """Test images that P takes for another tuned class in one run, by whether that confusion was a
+    hard negative of training.
 
     Attributes:
         drawn, possible: pairs of classes that were drawn, and that there are.
-        inside, outside: P's wrong images whose confusion was drawn, and the others.
+        inside, outside: images whose confusion was drawn, and the others.
         repaired_inside, repaired_outside: those of them that the mix has right.
     """
 
@@ -70,11 +71,13 @@ def section(report: Report) -> Section | None:
 def coverage(run: Run, classes: int) -> Coverage | None:
     """Of a run whose first is DPC and whose second is its backbone alone; None without negatives.
 
-    Labels are of the tuned classes, so that a prediction of any other class was never drawn.
+    Args:
+        run: on images of the tuned classes.
+        classes: number of these; names of other classes may compete, and are no negatives.
     """
     if run.pairs is None:
         return None
-    wrong = run.second != run.labels
+    wrong = (run.second != run.labels) & (run.second < classes)
     drawn = set(map(tuple, run.pairs[:, :2].tolist()))
     confusions = zip(run.labels[wrong].tolist(), run.second[wrong].tolist(), strict=True)
     right = (run.first == run.labels)[wrong].tolist()
@@ -98,9 +101,7 @@ def _coverages(report: Report, mixed: Contender) -> list[Coverage]:
     for dataset in report.results.datasets:
         part = _tuned_part(report, dataset, mixed)
         if part is not None:
-            classes = len(names(report, dataset, part))
-            if report.protocol.fixed is None and part == "base":  # names of all classes compete
-                classes = _base_classes(report, dataset)
+            classes = tuned_classes(report, dataset)
             each = [coverage(run, classes) for run in runs(report, dataset, mixed, plain, part)]
             found += [one for one in each if one is not None]
     return found
@@ -110,11 +111,6 @@ def _tuned_part(report: Report, dataset: str, mixed: Contender) -> str | None:
     """The part of the test whose classes were tuned on."""
     held = parts(report, dataset, mixed)
     return next((part for part in ("base", "test") if part in held), None)
-
-
-def _base_classes(report: Report, dataset: str) -> int:
-    known = {str(each["name"]): each for each in report.context.datasets}
-    return int(known[dataset]["classes_base"])
 
 
 def coverage_cells(each: Sequence[Coverage]) -> list[str]:
@@ -147,15 +143,15 @@ def verdict(found: Mapping[str, Sequence[Coverage]]) -> str:
             hit = sum(one.inside for one in each) / wrong
             chance = sum(one.drawn for one in each) / sum(one.possible for one in each)
             (more if hit > chance else less).append(name)
+    told = "the classes that test images are taken for were hard negatives of training"
     texts = []
     if more:
         texts.append(
-            f"With {listed(more)}, the classes that test images are taken for were hard negatives "
-            "of training more often than pairs of classes at large: the sampler finds confusions "
-            "that the test has too."
+            f"With {listed(more)}, {told} more often than pairs of classes at large: the sampler "
+            "finds confusions that the test has too."
         )
     if less:
-        texts.append(f"With {listed(less)} they were not.")
+        texts.append(f"With {listed(less)}, {told} no more often than pairs of classes at large.")
     return " ".join(texts)
 
 

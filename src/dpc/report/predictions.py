@@ -1,7 +1,7 @@
 """What the rows predict, image by image: runs of two contenders that stand beside each other."""
 
 from collections.abc import Iterator, Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -55,22 +55,29 @@ def parts(report: Report, dataset: str, contender: Contender) -> list[str]:
     return [part for part in PARTS if f"{part}.predictions" in held]
 
 
+def all_names(report: Report, dataset: str) -> list[str]:
+    """Names of a data set's classes, base ones first."""
+    return list(_set(report, dataset).get("classnames") or ())
+
+
 def names(report: Report, dataset: str, part: str) -> list[str]:
     """Names of the classes that labels of a part stand for."""
-    known = {str(each["name"]): each for each in report.context.datasets}.get(dataset, {})
-    found = list(known.get("classnames") or ())
-    if report.protocol.name == BASE_TO_NEW:
-        base = known.get("classes_base") or 0
-        found = found[:base] if part == "base" else found[base:]
-    return found
+    found = all_names(report, dataset)
+    if report.protocol.name != BASE_TO_NEW:
+        return found
+    base = tuned_classes(report, dataset)
+    return found[base:] if part == "new" else found[:base]
 
 
 def first_label(report: Report, dataset: str, part: str) -> int:
     """The data set's label of a part's class 0."""
-    if report.protocol.name != BASE_TO_NEW or part != "new":
-        return 0
-    known = {str(each["name"]): each for each in report.context.datasets}
-    return int(known[dataset].get("classes_base") or 0)
+    apart = report.protocol.name == BASE_TO_NEW and part == "new"
+    return tuned_classes(report, dataset) if apart else 0
+
+
+def tuned_classes(report: Report, dataset: str) -> int:
+    """Number of the classes that are tuned on: the base ones, or all of a protocol without."""
+    return int(_set(report, dataset).get("classes_base") or len(all_names(report, dataset)))
 
 
 def comparisons(results: Results) -> Iterator[tuple[Contender, Contender]]:
@@ -82,6 +89,10 @@ def comparisons(results: Results) -> Iterator[tuple[Contender, Contender]]:
         for first, second in ((results.contender(backbone, "dpc"), plain), (plain, zero)):
             if first in there and second in there:
                 yield first, second
+
+
+def _set(report: Report, dataset: str) -> Mapping[str, Any]:
+    return next((each for each in report.context.datasets if each["name"] == dataset), {})
 
 
 def _of(report: Report, score: Score) -> Mapping[str, np.ndarray]:
