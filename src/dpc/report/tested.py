@@ -147,7 +147,8 @@ def cells_section(report: Report) -> Section | None:
     found = list(on_each_set(report.series).values())[-1]
     if not found:
         return None
-    lead, groups = report.protocol.lead, {}
+    lead = report.protocol.lead
+    groups: dict[str, list[list[str]]] = {}
     for each in with_images(found, report.context.predictions):
         ((name, _), *_) = each.pairs
         cells = [report.results.cell(name, m) for m in (each.second, each.first)]
