@@ -121,12 +121,12 @@ def test_a_template_beside_the_code_is_part_of_the_version(tmp_path, monkeypatch
     import dpc.provenance as provenance
 
     before = code_version("dpc.stages.report")
-    real = provenance._data_beside
+    real = provenance._data_in
     template = tmp_path / "page.html.j2"
     template.write_text("another page")
     monkeypatch.setattr(
         provenance,
-        "_data_beside",
+        "_data_in",
         lambda path: [template if p.name == template.name else p for p in real(path)],
     )
     assert code_version("dpc.stages.report") != before
