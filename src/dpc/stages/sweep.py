@@ -15,6 +15,15 @@ from dpc.params.sections import Params
 from dpc.params.sweep_rules import applied, lacking, resolved, shots_of
 from dpc.stages import evaluate, features, finetune, slices, teacher, tune
 from dpc.stages.cells import Draw, Method, trained_together
+from dpc.stages.imported import STAGES
+from dpc.stages.inputs import (
+    imported_input,
+    manifest_input,
+    shots_input,
+    taught_input,
+    teacher_input,
+    test_input,
+)
 from dpc.stages.layout import SWEEPS, Layout, PointLayout
 from dpc.stages.runner import Input, Job, Made, device_of, identity, run
 from dpc.stages.side_by_side import run_all
@@ -85,7 +94,11 @@ def job(
         }
         if not why:
             scratch = replace(layout, root=SWEEPS / key[:12])
-            found = list(chains(params, layout, scratch, name, dataset, backbone))
+            found = [
+                chain
+                for point in points(params, layout, scratch, name, dataset, backbone)
+                for chain in _chains(point, dataset, backbone)
+            ]
             _run(found, processes)
             results["rows"] = [row for chain in found for row in _rows(chain)]
             shutil.rmtree(scratch.root)
@@ -102,40 +115,47 @@ def job(
     )
 
 
-def chains(
+@dataclass(frozen=True)
+class Point:
+    """A point of a sweep in one cell: its parameters, its draws, and where its files lie."""
+
+    name: str
+    params: Params
+    layout: PointLayout
+    drawn: tuple[Draw, ...]
+
+
+def points(
     params: Params, layout: Layout, scratch: Layout, name: str, dataset: str, backbone: str
-) -> Iterator[Chain]:
-    """All points of a sweep, each as one chain for each group of draws.
+) -> Iterator[Point]:
+    """All points of a sweep.
 
     Args:
         layout: of the grid, whose features they read.
         scratch: where their own files go.
     """
+    teacher_at = params.at(dataset, params.run.shots[0])
+    needed = traits(params, backbone)["needs_teacher"]
     for point, changes in params.sweeps[name].points.items():
         shots = shots_of(params, changes)
         there = resolved(params, dataset, shots)
         here = applied(there, backbone, changes)
-        teacher_at = params.at(dataset, params.run.shots[0])
-        needed = traits(params, backbone)["needs_teacher"]
         own = PointLayout(
             scratch.root / point,
             layout,
             shots not in params.run.shots or slices.shots(here) != slices.shots(there),
             needed and slices.teacher_features(here) != slices.teacher_features(teacher_at),
         )
-        drawn = [Draw(shots, seed) for seed in params.run.seeds]
-        for group in trained_together(params, drawn):
-            yield _chain(here, own, point, dataset, backbone, group)
+        yield Point(point, here, own, tuple(Draw(shots, seed) for seed in params.run.seeds))
 
 
-def _chain(
-    params: Params,
-    layout: PointLayout,
-    point: str,
-    dataset: str,
-    backbone: str,
-    drawn: tuple[Draw, ...],
-) -> Chain:
+def _chains(point: Point, dataset: str, backbone: str) -> Iterator[Chain]:
+    for drawn in trained_together(point.params, point.drawn):
+        yield _chain(point, dataset, backbone, drawn)
+
+
+def _chain(point: Point, dataset: str, backbone: str, drawn: tuple[Draw, ...]) -> Chain:
+    params, layout = point.params, point.layout
     materials: list[Job] = []
     if layout.own_shots:
         materials += [features.shots_job(params, layout, dataset, draw) for draw in drawn]
@@ -147,7 +167,7 @@ def _chain(
         for draw in drawn
         for kind in ("", "dpc")
     }
-    return Chain(point, materials, [tune.job(*cell), finetune.job(*cell)], rows)
+    return Chain(point.name, materials, [tune.job(*cell), finetune.job(*cell)], rows)
 
 
 def _run(found: list[Chain], processes: int) -> None:
@@ -174,19 +194,19 @@ def _rows(chain: Chain) -> Iterator[dict[str, Any]]:
 def _inputs(
     params: Params, layout: Layout, name: str, dataset: str, backbone: str
 ) -> dict[str, Input]:
-    """What the points read and do not make: of each file the parts that any of them reads."""
-    scratch = replace(layout, root=SWEEPS / "any")
-    jobs = [j for c in chains(params, layout, scratch, name, dataset, backbone) for j in c.jobs]
-    made = {path for each in jobs for path in each.outputs.values()}
-    found: dict[str, tuple[str, Input]] = {}
-    for each in jobs:
-        for role, entry in each.inputs.items():
-            if entry.path in made:
-                continue
-            known = found.get(str(entry.path))
-            if known is None:
-                found[str(entry.path)] = (f"{each.title}: {role}", entry)
-            elif known[1].parts and known[1].parts != entry.parts:
-                parts = tuple(sorted({*known[1].parts, *entry.parts})) if entry.parts else ()
-                found[str(entry.path)] = (known[0], replace(known[1], parts=parts))
-    return dict(found.values())
+    """What the points read of the grid's tree, and prompts from elsewhere."""
+    found = {"test": test_input(params, layout, dataset)}
+    for point in points(params, layout, layout, name, dataset, backbone):
+        here, own = point.params, point.layout
+        if own.own_shots or own.own_teacher:
+            found["manifest"] = manifest_input(params, layout, dataset)
+        if traits(params, backbone)["needs_teacher"] and not own.own_teacher:
+            found["teacher"] = teacher_input(here, own, dataset)
+            found["taught"] = taught_input(here, own, dataset)
+        for draw in point.drawn:
+            if not own.own_shots:
+                found[f"shots.{draw.name}"] = shots_input(here, own, dataset, draw)
+            for stage in STAGES:
+                given = imported_input(here, stage, dataset, backbone, draw)
+                found |= {f"{stage}.{draw.name}": each for each in given.values()}
+    return found
