@@ -133,6 +133,8 @@ def test_labels_of_ones_own(backbones, capsys, backbone):
     said = predict(capsys, *given, "--labels", "star,zebra,hart")
     assert list(said["unknown_words"]) == ["zebra", "hart"]
     assert "never learned 'hart'" in said["said"] and "heart" in said["said"]
+    marks = {each["label"]: each["unknown"] for each in said["images"][0]["names"]}
+    assert marks == {"star": False, "zebra": True, "hart": True}
 
 
 @pytest.mark.slow
@@ -260,19 +262,25 @@ def test_words_that_a_clip_never_learned_come_with_near_ones_that_it_did():
     assert unlearned(FewWords(), ["big star"]) == {}
 
 
-@pytest.fixture()
-def grid(tmp_path, monkeypatch):
-    """Params of two sets, two backbones, seeds 1 to 3; of six cells there is a parallel prompt."""
-    monkeypatch.chdir(tmp_path)
+@pytest.fixture(scope="module")
+def two_by_two():
+    """Params of two sets, two backbones, seeds 1 to 3."""
     sets = "[icons-bootstrap,icons-tabler]"
     values = ["run.backbones=[coop,maple]", f"run.datasets={sets}", "run.seeds=[1,2,3]"]
+    return checked(preset("smoke", values))
+
+
+@pytest.fixture()
+def grid(two_by_two, tmp_path, monkeypatch):
+    """The same; of six cells there is a parallel prompt."""
+    monkeypatch.chdir(tmp_path)
     for backbone, seeds in (("coop", (1, 2)), ("maple", (1,))):
-        for dataset in ("icons-bootstrap", "icons-tabler"):
+        for dataset in two_by_two.run.datasets:
             for seed in seeds:
                 path = Layout().parallel(dataset, backbone, Draw(4, seed))
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.touch()
-    return checked(preset("smoke", values))
+    return two_by_two
 
 
 def test_a_cell_is_what_is_said_of_it(grid):
@@ -330,7 +338,7 @@ def test_a_weight_is_called_by_its_prompts():
 
 
 def test_a_terminal_gets_a_table(monkeypatch, capsys):
-    names = [{"rank": 1, "label": "[star]", "prompt": "P", "first_of": ["mix"]}]
+    names = [{"rank": 1, "label": "[star]", "prompt": "P", "first_of": ["mix"], "unknown": False}]
     names[0] |= {"mix": 0.5, "tuned": 0.25, "parallel": 1.0}
     content = {
         "source": "s",

@@ -190,12 +190,13 @@ def _add_others(parsers: Parsers, common: argparse.ArgumentParser) -> None:
     )
     command.add_argument("--keep", default="5GB", metavar="SIZE", help="default: 5GB")
     command.set_defaults(run=commands.run_gc)
-    from dpc import doctor_cli, export_cli, import_cli, predict_cli, pretrain_cli
+    from dpc import compare_cli, doctor_cli, export_cli, import_cli, predict_cli, pretrain_cli
 
     doctor_cli.add_parser(parsers, common)
     import_cli.add_parser(parsers, common)
     export_cli.add_parser(parsers, common)
     predict_cli.add_parser(parsers, common)
+    compare_cli.add_parser(parsers, common)
     pretrain_cli.add_parser(parsers, common)
 
 

@@ -99,7 +99,7 @@ def _run(options: argparse.Namespace) -> None:
 
     made = classifier(params, place.layout, cell, labels, options.only)
     for word, near in made.unknown.items():
-        hint = f"; near words that it did: {', '.join(near)}" if near else ""
+        hint = f"; near words that it knows: {', '.join(near)}" if near else ""
         LOG.warning("this CLIP never learned %r: such a name means nothing to it%s", word, hint)
     answers = list(made.answers(images))
     content = _content(_about(params, cell, made), answers, made, options.top)
@@ -150,7 +150,9 @@ def _content(
 
 
 def _rows(answer: "Answer", made: "Classifier", top: int) -> Iterator[dict[str, Any]]:
-    mix = answer.probabilities["mix"]
+    from dpc.clip.sentences import plain_name
+
+    mix, unknown = answer.probabilities["mix"], {*made.unknown}
     ranks = {int(name): rank for rank, name in enumerate((-mix).argsort(kind="stable"), 1)}
     firsts = {reading: int(each.argmax()) for reading, each in answer.probabilities.items()}
     for name, rank in ranks.items():
@@ -161,6 +163,7 @@ def _rows(answer: "Answer", made: "Classifier", top: int) -> Iterator[dict[str, 
             "rank": rank,
             "label": made.names.all[name],
             "prompt": prompt_of(made.weights[0 if tuned else 1]),
+            "unknown": unknown & {*plain_name(made.names.all[name]).lower().split()} != set(),
             "first_of": [reading for reading, first in firsts.items() if first == name],
         } | {reading: float(each[name]) for reading, each in answer.probabilities.items()}
 
@@ -225,6 +228,8 @@ def _heading(content: dict[str, Any]) -> str:
 
 def _cell(name: dict[str, Any], column: str) -> str:
     value = name[column]
+    if column == "label" and name["unknown"]:
+        return f"{value} (unknown)"
     if column not in ("mix", "tuned", "parallel"):
         return str(value)
     return f"{'*' if column in name['first_of'] else ''}{100 * value:.1f}"

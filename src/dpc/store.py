@@ -88,6 +88,11 @@ class Store:
             finally:
                 shutil.rmtree(temporary, ignore_errors=True)
 
+    def versions(self, key: str) -> Mapping[str, str]:
+        """The libraries that an entry was made with; nothing if there is no such entry."""
+        entry = self._entry(self.root / key)
+        return entry.versions if entry is not None else {}
+
     def drop(self, key: str) -> None:
         """Forget ``key``."""
         shutil.rmtree(self.root / key, ignore_errors=True)
