@@ -5,7 +5,6 @@ from typing import Self
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from dpc.baselines.base import Baseline, Facts, Shots
 from dpc.clip.model import logits, similarity
@@ -31,7 +30,8 @@ class TipAdapter(Baseline):
     def __init__(self, shots: Shots, params: TipAdapterParams):
         count, views, _ = shots.features.shape
         self.keys = shots.features.mean(dim=1)  # (N, d)
-        self.values = F.one_hot(shots.labels, len(shots.texts)).to(self.keys)  # (N, C)
+        classes = torch.arange(len(shots.texts), device=shots.labels.device)
+        self.values = (shots.labels[:, None] == classes).to(self.keys)  # (N, C)
         self.texts, self.scale, self.params = shots.texts, shots.scale, params
         self.facts = Facts(images_seen=count * views)
 
