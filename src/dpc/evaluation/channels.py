@@ -94,9 +94,9 @@ def _orders(width: int) -> np.ndarray:
 
 
 def _permuted(before: np.ndarray, after: np.ndarray, orders: np.ndarray) -> Agreement:
-    # ranks move with their channels: they are found once
-    values, ranks, places = _ranked(profile(after))
-    return _agree(_ranked(profile(before)), (values[orders], ranks[orders], places[orders]))
+    # sizes and ranks move with their channels: they are found once
+    sizes, ranks, places = _ranked(profile(after))
+    return _agree(_ranked(profile(before)), (sizes[orders], ranks[orders], places[orders]))
 
 
 def _stepped(before: np.ndarray, after: np.ndarray, orders: np.ndarray) -> Agreement:
@@ -120,8 +120,8 @@ Ranked = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 
 def _ranked(profiles: np.ndarray) -> Ranked:
-    """Profiles (…, d), the ranks of their channels (equals share the mean) and their places in
-    the order of size, which are all different."""
+    """Of profiles (…, d): sizes and ranks (equals share the mean), each as :func:`_unit`, and
+    places in the order of size, which are all different."""
     order = np.argsort(profiles, axis=-1, kind="stable")
     width = profiles.shape[-1]
     ordered = np.take_along_axis(profiles, order, axis=-1)
@@ -137,29 +137,28 @@ def _ranked(profiles: np.ndarray) -> Ranked:
     ranks, places = np.empty(order.shape), np.empty(order.shape, np.int64)
     np.put_along_axis(ranks, order, (first_of + last_of) / 2, axis=-1)
     np.put_along_axis(places, order, line, axis=-1)
-    return profiles, ranks, places
+    return _unit(profiles), _unit(ranks), places
 
 
 def _agree(one: Ranked, others: Ranked) -> Agreement:
     """Agreement of one profile (d,) with others (…, d), by name (…)."""
     width = one[0].shape[-1]
-    found = {
-        "pearson": _correlation(one[0], others[0]),
-        "spearman": _correlation(one[1], others[1]),
-    }
+    found = {"pearson": others[0] @ one[0], "spearman": others[1] @ one[1]}
     for size in TOP:
         if size < width:  # the d largest of d channels always agree
-            both = (one[2] >= width - size) & (others[2] >= width - size)
-            found[f"top{size}"] = both.sum(axis=-1) / size
+            largest = np.flatnonzero(one[2] >= width - size)
+            found[f"top{size}"] = (others[2][..., largest] >= width - size).mean(axis=-1)
     return found
 
 
-def _correlation(one: np.ndarray, others: np.ndarray) -> np.ndarray:
-    a, b = one - one.mean(), others - others.mean(axis=-1, keepdims=True)
-    parts = [np.linalg.norm(each, axis=-1) for each in (a, b, one, others)]
-    size = np.asarray(parts[0] * parts[1])
-    flat = (parts[0] <= ROOM * parts[2]) | (parts[1] <= ROOM * parts[3])
-    return np.divide(b @ a, size, out=np.zeros_like(size), where=~flat)
+def _unit(values: np.ndarray) -> np.ndarray:
+    """Values (…, d), none below 0, less their mean and of length 1: their products are
+    correlations. Equal values have none and become 0."""
+    mean = values.mean(axis=-1, keepdims=True)
+    apart = values - mean
+    length = np.linalg.norm(apart, axis=-1, keepdims=True)
+    flat = length <= ROOM * mean * values.shape[-1]
+    return np.divide(apart, length, out=np.zeros_like(apart), where=~flat)
 
 
 def _mean(layers: Sequence[Mapping[str, np.ndarray]]) -> Agreement:
