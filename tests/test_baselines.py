@@ -180,7 +180,7 @@ def test_a_baseline_stands_between_zero_shot_clip_and_the_backbones():
 def test_what_prompts_buy_follows_from_the_numbers(lead, above, below):
     rows = with_baselines(make_rows(), seeds=(1, 2, 3), lead=lead)
     made = report(rows, ReportContext({"run": {"backbones": ["coop"]}}))
-    assert f"above Probe {above} of 2, below it {below}." in in_short(made.series)
+    assert f"{above} above Probe, {below} below, 0 not told apart." in in_short(made.series)
     (base, h) = against(made.series)[None].values()
     for each in (*base, *h):
         gaps = [
@@ -191,6 +191,13 @@ def test_what_prompts_buy_follows_from_the_numbers(lead, above, below):
         assert each.family == 2
     words = section(made).words[0]
     assert ("None is shown to be above it." in words) == (above == 0)
+
+
+def test_one_seed_tells_nothing_apart():
+    rows = with_baselines(make_rows(seeds=(1,)), seeds=(1,))
+    made = report(rows, ReportContext({"run": {"backbones": ["coop"]}}))
+    assert "0 above Probe, 0 below, 2 not told apart" in in_short(made.series)
+    assert "without a spread over seeds" in section(made).words[0]
 
 
 def test_without_baselines_the_page_says_nothing_of_them():

@@ -96,6 +96,7 @@ def in_short(series: Series) -> str:
         groups = [_group(each) for each in effects]
         if measure == lead:
             above, below = groups.count(ABOVE), groups.count(BELOW)
-            parts.append(f"above {baseline.label} {above} of {len(groups)}, below it {below}")
+            rest = len(groups) - above - below
+            parts.append(f"{above} above {baseline.label}, {below} below, {rest} not told apart")
     start = f"Methods with a prompt against those without, on {lead.where}"
     return f"{start}: {'; '.join(parts)}." if parts else ""
