@@ -69,8 +69,8 @@ def section(report: Report) -> Section | None:
 
 
 def calibration(results: Results, contender: Contender, part: str) -> Calibration | None:
-    """Mean over the data sets of each seed's error, then over the seeds; None unless every data
-    set of the average that has rows tells of the part."""
+    """Mean over the data sets of each seed's own, then over the seeds. A seed that fewer data sets
+    tell of than another is left out; None where no row tells."""
     by_seed: dict[int | None, list[list[Bin]]] = {}
     for dataset in results.datasets:
         for score in results.runs(dataset, contender):

@@ -26,7 +26,7 @@ class Album:
         Where an image cannot be read, words stand in its place.
         """
         if self._context.thumbnail is None:
-            return Markup(name) if isinstance(name, Markup) else Markup("{}").format(name)
+            return Markup("{}").format(name)
         key = (dataset, image)
         if key not in self._held:
             place = slug(self._name, "picture", str(len(self._held)))
