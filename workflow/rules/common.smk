@@ -29,6 +29,7 @@ BASELINES = PARAMS.run.baselines
 DRAWS = [draw.name for draw in draws(PARAMS)]
 BUDGET = PARAMS.run.budget
 ABLATIONS = PARAMS.run.ablations
+SWEEPS = PARAMS.run.sweeps
 EMBEDDED = [name for name in TESTED if name in datasets.EMBEDDED]
 
 
@@ -38,6 +39,7 @@ wildcard_constraints:
     tested="|".join(TESTED),
     backbone="|".join(BACKBONES),
     baseline="|".join(BASELINES) or "none",
+    sweep="|".join(SWEEPS) or "none",
 
 
 def rows(wildcards):

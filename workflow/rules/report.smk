@@ -5,6 +5,7 @@ rule report:
     input:
         "results/.params/report.json",
         rows,
+        swept,
         expand("results/features/{dataset}/test.safetensors", dataset=TESTED),
         expand("results/features/{dataset}/{draw}.safetensors", dataset=DATASETS, draw=DRAWS),
     output:
@@ -17,6 +18,7 @@ rule report:
         "results/report/effects.csv",
         "results/report/losses.csv",
         "results/report/paper.csv",
+        "results/report/sweeps.csv",
         "results/metrics.json",
         "results/summary.json",
     log:

@@ -66,7 +66,8 @@ def resolved(params: Params, dataset: str, shots: int) -> Params:
 
 def own_point(params: Params, name: str, backbone: str) -> str | None:
     """The point of a sweep that is the grid itself; None: there is none."""
-    for point, changes in params.sweeps[name].points.items():
+    points = {} if lacking(params, name, backbone) else params.sweeps[name].points
+    for point, changes in points.items():
         same = applied(params, backbone, changes) is params
         if same and shots_of(params, changes) == shots_of(params, {}):
             return point

@@ -27,6 +27,10 @@ class ReportContext:
     name -> text; the versions are those of the environment that builds the report, which need not
     have made every row. ``title`` is the protocol's where it is empty.
 
+    ``sweeps`` holds dicts of ``name``, ``title``, ``points`` (name -> the keys that it changes),
+    ``own`` (backbone -> the point that is the grid itself, or None) and ``cells``, what
+    ``stages.sweep`` made of each data set and backbone.
+
     ``predictions`` goes by data set, method and draw, as the rows' files are called
     (``("icons-tabler", "coop+dpc", "shots16-seed1")``, zero-shot CLIP's draw is ``all``), and
     holds ``{part}.predictions`` and ``{part}.labels``, int64 (N,), images in one order for all
@@ -48,6 +52,7 @@ class ReportContext:
     datasets: Sequence[Mapping[str, Any]] = ()
     commands: Sequence[str] = ()
     title: str = ""
+    sweeps: Sequence[Mapping[str, Any]] = ()
     predictions: Mapping[tuple[str, str, str], Mapping[str, np.ndarray]] = field(
         default_factory=dict
     )

@@ -18,6 +18,7 @@ from dpc.report import (
     provenance,
     shots,
     spread,
+    sweeps,
 )
 from dpc.report.context import Report
 from dpc.report.paper import paper_context, paper_csv
@@ -58,6 +59,7 @@ _ENDS: tuple[Make, ...] = (
     classes.section,
     negatives.section,
     weights_section,
+    sweeps.section,
     invariance.section,
     training_section,
     calibration.section,

@@ -24,6 +24,7 @@ from dpc.stages.inputs import row_input, shots_input, test_input
 from dpc.stages.layout import Layout
 from dpc.stages.negatives import PAIRS
 from dpc.stages.plan import stale
+from dpc.stages.swept import swept
 from dpc.stages.thumbnails import Thumbnails
 
 # Files of the report that lie beside its folder, where engines look for them.
@@ -142,6 +143,7 @@ def _context(params: Params, layout: Layout, lines: Sequence[_Line]) -> ReportCo
         )
     clip = slices.clip_spec(params)
     return ReportContext(
+        sweeps=swept(params, layout),
         predictions=_predictions(lines),
         made=[_made(layout, line) for line in lines],
         commit=commit(),
