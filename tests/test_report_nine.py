@@ -104,7 +104,7 @@ def test_nothing_is_transductive_where_nothing_is(rows):
     for name in ("table.md", "table.tex"):
         assert "ransductive" not in built[name].decode()
     page = built["index.html"].decode()
-    assert "transductive" not in page[page.index("<body>") :].lower()
+    assert "transductive" not in re.sub(r"(?s)<(style|script)\b.*?</\1>", "", page).lower()
 
 
 @pytest.mark.slow

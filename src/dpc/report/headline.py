@@ -132,7 +132,7 @@ def by_shots_sentence(series: Series) -> str:
     parts = [f"{name} {', '.join(each)}" for name, each in texts.items()]
     if not parts:
         return ""
-    return f"DPC minus its backbone by shots, in points (* p < 0.05): {'; '.join(parts)}."
+    return f"DPC minus its backbone by shots, in points (* Holm p < 0.05): {'; '.join(parts)}."
 
 
 def averages_sentence(results: Results) -> str:
