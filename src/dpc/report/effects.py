@@ -80,15 +80,15 @@ def effects(series: Series) -> dict[int | None, list[Effect]]:
             answer[shots, backbone]
             for backbone in results.backbones
             for answer in answers
-            if _told_apart(results, answer[shots, backbone])
+            if _to_test(results, answer[shots, backbone])
         ]
         for shots, results in series.items()
     }
 
 
-def _told_apart(results: Results, found: Effect) -> bool:
-    apart = not (results.protocol.transfers and by_construction(results, found))
-    return found.seeds is not None and apart
+def _to_test(results: Results, found: Effect) -> bool:
+    given = results.protocol.transfers and by_construction(results, found)
+    return found.seeds is not None and not given
 
 
 def answered(series: Series, question: Question) -> dict[tuple[int | None, str], Effect]:
