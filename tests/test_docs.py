@@ -1,5 +1,6 @@
 """The README and the docs: commands work, the site builds, generated pages are up to date."""
 
+import ast
 import os
 import re
 import runpy
@@ -178,3 +179,16 @@ def test_the_site_builds_without_a_warning_and_loads_nothing_from_elsewhere(tmp_
         text = page.read_text(encoding="utf-8")
         assert EXTERNAL.findall(text) == [], page.name
         assert "<p>:::" not in text, page.name
+
+
+def test_the_report_page_names_every_section():
+    page = (REPOSITORY / "docs/report.md").read_text(encoding="utf-8")
+    named = set()
+    for path in sorted((REPOSITORY / "src/dpc/report").glob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "Section":
+                given = {word.arg: word.value for word in node.keywords}
+                nav = node.args[2] if len(node.args) > 2 else given.get("nav")
+                named |= {c.value for c in ast.walk(nav) if isinstance(c, ast.Constant) and c.value}
+    assert len(named) > 10
+    assert [name for name in sorted(named) if f"**{name}**" not in page] == []
