@@ -82,7 +82,7 @@ def evaluate(
     dataset: str,
     method: Method,
     inputs: Mapping[str, Artifact],
-    seed: int | None = None,
+    seed: int | None,
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """A row (see ``report.rows``) and its arrays (see ``readings.Tested``, ``stages.channels``).
 
