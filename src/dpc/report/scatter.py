@@ -173,14 +173,25 @@ def _limits(axes: Axes, points: Sequence[Place]) -> None:
 
 
 def _contours(axes: Axes) -> None:
-    """Lines of equal harmonic mean."""
-    base, new = np.meshgrid(np.linspace(*axes.get_xlim(), 80), np.linspace(*axes.get_ylim(), 80))
+    """Lines of equal harmonic mean, named where they leave the plot: there no point lies."""
+    (left, right), (low, high) = axes.get_xlim(), axes.get_ylim()
+    base, new = np.meshgrid(np.linspace(left, right, 80), np.linspace(low, high, 80))
     h = 2 * base * new / np.maximum(base + new, 1e-9)
     levels = MaxNLocator(7, steps=[1, 2, 5, 10]).tick_values(h.min(), h.max())
-    lines = axes.contour(
+    axes.contour(
         base, new, h, levels=levels, colors=color("quiet"), linewidths=0.9, linestyles="dotted"
     )
-    axes.clabel(lines, fmt="H %g", fontsize=7, colors=color("quiet"))
+    style: dict[str, Any] = {"textcoords": "offset points", "fontsize": 7, "color": color("quiet")}
+    for level in levels:
+        if low <= (at := _partner(level, right)) <= high:
+            axes.annotate(f"H {level:g}", (right, at), (3, 0), va="center", **style)
+        elif left <= (at := _partner(level, low)) <= right:
+            axes.annotate(f"H {level:g}", (at, low), (3, 3), **style)
+
+
+def _partner(h: float, one: float) -> float:
+    """The accuracy that gives this harmonic mean with the other; none does from h / 2 on down."""
+    return h * one / (2 * one - h) if 2 * one > h else np.inf
 
 
 def _alt(cells: Cells) -> str:
