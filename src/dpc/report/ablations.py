@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from dpc.report.paper_numbers import ablation
 from dpc.report.rows import Cell, Results
 from dpc.report.scores import RUNGS, Contender, Score
 from dpc.report.tables import AVERAGE
@@ -45,6 +46,13 @@ class Rung:
         if self.cell is None or self.cell.images_per_step is None:
             return ""
         return f"{self.cell.images_per_step:.1f}"
+
+    @property
+    def paper(self) -> str:
+        """The paper's base, new and H of this rung, which it prints for CoOp alone."""
+        if self.contender.backbone != "coop":
+            return ""
+        return " / ".join(f"{value:.2f}" for value in ablation()[rung_key(self.contender)])
 
 
 def rungs(results: Results, dataset: str = AVERAGE) -> Iterator[list[Rung]]:

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from dpc.params.protocols import BASE_TO_NEW
 from dpc.report import export, figures, recipes
 from dpc.report.ablations import LADDER, rungs
 from dpc.report.context import Report, shots_name
@@ -90,6 +91,7 @@ def ablation_section(report: Report) -> Section | None:
         "metrics": metrics,
         "ablated_sets": len(report.ladder.datasets),
         "rungs": list(LADDER.values()),
+        "beside": report.protocol.name == BASE_TO_NEW and "coop" in report.ladder.backbones,
     }
     title, nav = ("Ablation: what each part adds", "Ablation") if ladders else ("", "")
     files = {"ablations.csv": export.ablations_csv(report.ladder)}
