@@ -15,7 +15,7 @@ from PIL import Image
 from test_stages import STAGES, row, run, write_params
 from tree import working_copy
 
-from dpc import artifacts, provenance
+from dpc import artifacts
 from dpc.datasets.base import Item
 from dpc.evaluation.calibration import ece, reliability
 from dpc.params.load import load
@@ -123,19 +123,3 @@ def test_the_page_shows_them_and_says_where_each_row_comes_from(tree):
     assert line["command"].endswith("--backbone coop --part main --shots 4 --seeds 1")
     same = report.files(load(), Layout())
     assert same[Path("results/report/index.html")] == page.encode()
-
-
-@pytest.mark.parametrize(("changed", "more"), [("", ""), (" M cli.py", ", with changes that")])
-def test_the_commit_is_the_last_one_of_the_package(monkeypatch, changed, more):
-    said = {"log": "0123abc", "status": changed}
-    monkeypatch.setattr(provenance, "_git", lambda *arguments: said[arguments[0]])
-    found = provenance.commit()
-    assert found.startswith(f"0123abc{more}") and (more or found == "0123abc")
-
-
-def test_a_package_that_is_no_checkout_has_no_commit(monkeypatch, tmp_path):
-    monkeypatch.setattr(provenance, "PACKAGE", tmp_path)
-    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
-    assert provenance.commit() == ""
-    monkeypatch.setenv("PATH", "")
-    assert provenance.commit() == ""

@@ -7,7 +7,6 @@ its module is given as one more root and its file counts for its own cells alone
 """
 
 import ast
-import subprocess
 from collections.abc import Iterable
 from contextlib import suppress
 from functools import cache
@@ -97,24 +96,6 @@ def library_versions() -> dict[str, str]:
         with suppress(metadata.PackageNotFoundError):
             found[name] = metadata.version(name)
     return found
-
-
-def commit() -> str:
-    """The commit that last changed this package, and whether files of it differ from that; "" where
-    it is no checkout. A commit of anything else does not change it, as it changes no number."""
-    last = _git("log", "-1", "--format=%H", "--", ".")
-    changed = _git("status", "--porcelain", "--", ".")
-    return f"{last}, with changes that are in no commit" if last and changed else last
-
-
-def _git(*arguments: str) -> str:
-    try:
-        done = subprocess.run(
-            ["git", "-C", str(PACKAGE), *arguments], capture_output=True, text=True, check=False
-        )
-    except FileNotFoundError:
-        return ""
-    return done.stdout.strip() if done.returncode == 0 else ""
 
 
 @cache

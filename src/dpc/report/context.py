@@ -41,8 +41,7 @@ class ReportContext:
     ``thumbnail`` gives a data URI of an image of a data set by its name, or of a class by its
     label, or "" where there is none to read; None: no picture is shown. ``made`` says of every row
     its ``dataset``, ``method``, ``draw``, ``target`` (its file, below the folder of the engines),
-    ``command``, and ``content``, ``key``, ``code`` and ``device`` of its artefact. ``commit`` is
-    the code's, or "".
+    ``command``, and ``content``, ``key``, ``code`` and ``device`` of its artefact.
     """
 
     params: Mapping[str, Any] = field(default_factory=dict)
@@ -58,7 +57,6 @@ class ReportContext:
     )
     thumbnail: Callable[[str, str | int], str] | None = None
     made: Sequence[Mapping[str, str]] = ()
-    commit: str = ""
 
     @property
     def names(self) -> tuple[str, ...]:

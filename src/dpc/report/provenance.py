@@ -19,7 +19,7 @@ def section(report: Report) -> Section | None:
     for each in made:
         line = (each["method"], each["draw"], each["target"], each["content"][:16])
         by_set.setdefault(each["dataset"], []).append(line)
-    values = {"commit": report.context.commit, "sets": by_set, "example": made[-1]}
+    values = {"sets": by_set, "example": made[-1]}
     return Section(
         "provenance",
         "Where each number comes from",

@@ -16,7 +16,7 @@ from dpc.files import digest, write_atomically
 from dpc.params.load import without_places
 from dpc.params.sections import Params
 from dpc.progress import LOG, duration
-from dpc.provenance import commit, library_versions
+from dpc.provenance import library_versions
 from dpc.report.page import ReportContext, build
 from dpc.stages import live, slices
 from dpc.stages.cells import Draw, Method, draws, draws_of, methods
@@ -146,7 +146,6 @@ def _context(params: Params, layout: Layout, lines: Sequence[_Line]) -> ReportCo
         sweeps=swept(params, layout),
         predictions=_predictions(lines),
         made=[_made(layout, line) for line in lines],
-        commit=commit(),
         params=without_places(params),
         clip=f"{clip.model} ({clip.pretrained}, {clip.precision})",
         versions=library_versions() | {"python": platform.python_version()},
