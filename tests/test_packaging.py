@@ -22,7 +22,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["
 REQUIREMENTS = [*PROJECT["dependencies"], *PROJECT["optional-dependencies"]["test"]]
 LOCK = (ROOT / "requirements.lock").read_text(encoding="utf-8")
 SMALL = dict.fromkeys(("dataset", "tested", "target", "source"), "icons-tabler")
-SMALL |= {"backbone": "coop", "seed": "1"}
+SMALL |= {"backbone": "coop", "baseline": "linear_probe", "sweep": "negatives", "seed": "1"}
 
 
 def yaml(path):
