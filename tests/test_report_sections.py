@@ -9,6 +9,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from report_protocols import ROWS
 from report_rows import make_rows
 
 from dpc.evaluation.calibration import BINS
@@ -265,3 +266,32 @@ def test_provenance_has_a_line_for_each_row(page, made):
     lines = table(provenance.section(made), "provenance.csv")
     assert [line["key"] for line in lines] == [f"key of {n}" for n in range(4)]
     assert "target of 3" in page[0]
+
+
+@pytest.mark.parametrize("protocol", ["few-shot", "cross-dataset"])
+def test_protocols_without_halves_have_all_classes_in_one_part(protocol):
+    """At the most shots; a target has no negatives of its own, and nothing new to compare."""
+    draw, found = np.random.default_rng(1), {}
+    lines = [row | {"negatives": None} for row in ROWS[protocol]()]
+    sets = list(dict.fromkeys(row["dataset"] for row in lines))
+    true = draw.integers(0, 6, 40)
+    for row in lines:
+        guess = draw.integers(0, 6, 40)
+        seed = "all" if row["seed"] is None else f"shots{row.get('shots')}-seed{row['seed']}"
+        row["negatives"] = NEGATIVES if row["dpc"] and row["dataset"] == sets[0] else None
+        held = {"test.predictions": guess, "test.labels": true}
+        if row["negatives"]:
+            held["record/negatives"] = np.array([[0, 1, 2]], np.int32)
+        found[row["dataset"], row["method"], seed] = held
+    context = replace(
+        CONTEXT,
+        params={"protocol": protocol, "run": {"backbones": ["coop"]}},
+        datasets=[{"name": name, "classnames": NAMES, "classes_base": 0} for name in sets],
+        predictions=found,
+    )
+    made = report(lines, context)
+    assert {line["part"] for line in table(classes.section(made), "classes.csv")} == {"test"}
+    section = negatives.section(made)
+    assert [name for name, _ in section.values["sets"]] == sets[:1]
+    counted = section.values["lines"][made.results.contender("coop", "dpc")]
+    assert counted[0] == f"{100 / 30:.1f} %"
