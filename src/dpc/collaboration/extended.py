@@ -23,14 +23,14 @@ RANKED = 64  # images of a forward pass that ranks their negatives; it keeps no 
 class Choice(NamedTuple):
     """What a batch holds before any image is looked at."""
 
-    index: Tensor  # (B,) images of the batch, rows of the bank
+    images: Tensor  # (B,) of the batch, rows of the bank
     rows: Extended
     drawn: Tensor  # (n − B,) images of the negatives, rows of the pool
 
     @property
     def anchors(self) -> Tensor:
         """(n − B,) for each negative the image that it was taken for, a row of the bank."""
-        return self.index[self.rows.own.cumsum(0)[~self.rows.own] - 1]
+        return self.images[self.rows.own.cumsum(0)[~self.rows.own] - 1]
 
 
 class Drawn(NamedTuple):
