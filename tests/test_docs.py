@@ -154,6 +154,13 @@ def test_both_engines_understand_their_lines():
     assert seen == set(parsers)
 
 
+@pytest.mark.parametrize("path", PAGES, ids=page_name)
+def test_links_lead_from_file_to_file(path):
+    """As the pages are read in the repository; the strict build of the site looks at its own."""
+    links = re.findall(r"\]\((?!\w+:|#)([^)\s#]+)", path.read_text(encoding="utf-8"))
+    assert [link for link in links if not (path.parent / link).exists()] == []
+
+
 def test_the_site_has_every_page_in_its_menu():
     settings = YAML(typ="safe").load((REPOSITORY / "mkdocs.yml").read_text(encoding="utf-8"))
     named = re.findall(r"[\w./-]+\.md", str(settings["nav"]))
