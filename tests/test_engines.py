@@ -39,12 +39,14 @@ def drawn(tmp_path_factory) -> Tree:
 
 def test_snakemake_and_dvc_write_the_same_bytes(tmp_path):
     """Each from nothing: a teacher and its student, image prompts, budget rows, ablation rungs,
-    baselines."""
+    baselines, a sweep."""
     grid = (
         "run.backbones=[coop,maple,promptsrc,promptkd]",
         "run.budget=[coop]",
         "run.ablations=[maple]",
         "run.baselines=[linear_probe,tip_adapter]",
+        "run.sweeps=[tiny]",
+        "sweeps.tiny={backbones: [coop], points: {k3: {dpc.negatives.k: 3}}}",
         "run.seeds=[1]",
         "dpc.epochs=1",
     )
@@ -60,7 +62,7 @@ def test_snakemake_and_dvc_write_the_same_bytes(tmp_path):
     change = ("--from", "params.yaml", "--out", "params.yaml", "teacher.settings.lr=0.005")
     tree.run("dpc", "params", *change)
     ran, worked = tree.build("snakemake")
-    assert ran == {"teacher", "tune", "finetune", "evaluate", "report"}
+    assert ran == {"teacher", "tune", "finetune", "evaluate", "sweep", "report"}
     assert all("promptkd" in title or title.startswith("teacher") for title in worked)
 
 
