@@ -222,7 +222,7 @@ def test_a_scratch_tree_has_the_shots_of_the_whole_group(tmp_path, monkeypatch):
     assert trained_with(params_with(), []) == []
     assert main(["params", "--preset", "smoke", "--out", "params.yaml"]) == 0
     made = []
-    monkeypatch.setattr("dpc.stages.memory.run_within", lambda _, job: made.append(job))
+    monkeypatch.setattr("dpc.stages.memory.run_within", lambda _, job: made.append(job) or True)
     assert main(["tune", "--backbone", "coop", "--seeds", "2", "run.together=2"]) == 0
     shots = [job.cell["seed"] for job in made if job.stage == "shots"]
     assert shots == [1, 2] and made[-1].cell["seeds"] == [1, 2]
