@@ -10,7 +10,7 @@ from dpc.report.csvs import Field, csv_text
 from dpc.report.rows import Results
 from dpc.report.scores import Contender
 from dpc.report.sections import Gallery, Section, at_most_shots
-from dpc.report.svg import LINES, TONES, Drawing, color, draw, slug, tone
+from dpc.report.svg import MARKERS, Drawing, color, draw, slug, tone
 from dpc.report.swept import Best, Sweep, best, sweep
 from dpc.report.tables import AVERAGE, HEADINGS
 from dpc.report.words import amount, percent, points
@@ -18,10 +18,10 @@ from dpc.report.words import amount, percent, points
 PANEL = (3.8, 3.4)  # inches
 WORDS = (
     "Cells of the grid once more, with some parameters changed: average over the data sets, mean "
-    "and one standard deviation over the seeds. Drawn through: with DPC; dashed: the backbone "
-    "alone. A ring marks the grid's own value; where it is none of the points, a dotted line says "
-    "what the grid gives with DPC. The best of several points is chosen on the test images here, "
-    "which flatters it."
+    "and one standard deviation over the seeds. Triangles and full lines: with DPC; squares and "
+    "dashes: the backbone alone. A ring marks the grid's own value; where it is none of the "
+    "points, a dotted line says what the grid gives with DPC. The best of several points is chosen "
+    "on the test images here, which flatters it."
 )
 
 
@@ -131,26 +131,28 @@ def _drawing(found: Sweep, grid: Results, metric: str, heading: str) -> Drawing:
 
 def _paint(found: Sweep, grid: Results, metric: str, heading: str, panels: list[Axes]) -> None:
     axes, places = panels[0], {point: x for x, point in enumerate(found.changes)}
-    for contender in _contenders(found):
-        name, cells = tone(grid.backbones, contender.backbone), found.cells(contender)
-        dpc, here = contender.kind == "dpc", color(name)
+    contenders = list(_contenders(found))
+    for number, contender in enumerate(contenders):
+        cells, here = found.cells(contender), color(tone(grid.backbones, contender.backbone))
+        line = {"dpc": "-", "plain": "--"}[contender.kind]
+        aside = 0.04 * (number - (len(contenders) - 1) / 2)  # so that no bar hides another
         axes.errorbar(
-            [places[point] for point in cells],
+            [places[point] + aside for point in cells],
             [cell[metric].mean for cell in cells.values()],
             yerr=[cell[metric].std or 0.0 for cell in cells.values()],
-            linestyle="-" if dpc else "--",
+            linestyle=line if found.ordered else "",
             color=here,
-            marker=LINES[TONES.index(name)] if name in TONES else "o",
+            marker=MARKERS[contender.kind],
             fillstyle="none" if contender.transductive else "full",
             elinewidth=0.9,
             capsize=2,
             label=contender.label,
         )
         for point in (p for p in cells if found.is_own(contender, p)):
-            at = ([places[point]], [cells[point][metric].mean])
+            at = ([places[point] + aside], [cells[point][metric].mean])
             axes.scatter(*at, s=90, facecolors="none", edgecolors=color("ink"), zorder=4)
         whole = grid.average(contender, grid.trained)
-        if dpc and whole is not None and contender.backbone not in found.own:
+        if contender.kind == "dpc" and whole is not None and contender.backbone not in found.own:
             axes.axhline(whole[metric].mean, color=here, linestyle=":", linewidth=1.0)
     axes.set_xticks(list(places.values()))
     axes.set_xticklabels([found.label(point) for point in places])

@@ -52,6 +52,12 @@ class Sweep:
         """What is swept: ``K × B``."""
         return " × ".join(NAMES.get(key, key.rpartition(".")[2]) for key in self.keys)
 
+    @property
+    def ordered(self) -> bool:
+        """Whether the points stand on a scale: all values are numbers."""
+        values = [changes[key] for changes in self.changes.values() for key in self.keys]
+        return bool(values) and all(isinstance(v, int | float) for v in values)
+
     def label(self, point: str) -> str:
         """A point on that axis: ``4 × 8``; where the points share no key, its name."""
         values = [self.changes[point][key] for key in self.keys]
