@@ -1,6 +1,7 @@
 """Training curves in DVCLive's files."""
 
 import json
+import os
 import subprocess
 
 from dpc.stages import live
@@ -39,3 +40,17 @@ def test_files_are_tables_by_epoch_and_the_last_values(tmp_path, monkeypatch):
 
 def test_no_training_gives_no_curve():
     assert not [name for name in live.files(ROWS[3:]) if name.endswith(".tsv")]
+
+
+def test_nothing_is_sent_to_a_service_that_the_user_is_logged_in_to(monkeypatch):
+    import requests
+
+    def refuse(*_, **__):
+        raise AssertionError("a request was made")
+
+    monkeypatch.setattr(requests.Session, "request", refuse)
+    monkeypatch.setenv("DVC_STUDIO_TOKEN", "isat_token")
+    monkeypatch.setenv("DVC_STUDIO_REPO_URL", "git@example.org:own/project.git")
+    monkeypatch.setenv("DVC_STUDIO_URL", "http://127.0.0.1:9")
+    assert live.files(ROWS)["plots/metrics/coop/classification.tsv"]
+    assert "DVC_STUDIO_OFFLINE" not in os.environ

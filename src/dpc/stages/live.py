@@ -2,8 +2,9 @@
 
 import contextlib
 import math
+import os
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ def files(rows: Iterable[Mapping[str, Any]]) -> dict[str, bytes]:
 
     metrics = training_metrics(rows)
     # out of the checkout: there DVCLive looks for a repository, and fails in one without commits
-    with tempfile.TemporaryDirectory() as made, contextlib.chdir(made):
+    with tempfile.TemporaryDirectory() as made, contextlib.chdir(made), _offline():
         with Live(made, resume=False, report=None, save_dvc_exp=False, dvcyaml=None) as live:
             for epoch in range(max(map(len, metrics.values()), default=0)):
                 live.step = epoch + 1
@@ -36,6 +37,21 @@ def files(rows: Iterable[Mapping[str, Any]]) -> dict[str, bytes]:
                         live.log_metric(name, values[epoch])
         found = sorted(path for path in Path(made).rglob("*") if path.is_file())
         return {path.relative_to(made).as_posix(): path.read_bytes() for path in found}
+
+
+@contextlib.contextmanager
+def _offline() -> Iterator[None]:
+    """Nothing is sent to DVC Studio, whatever the user has logged in to."""
+    name = "DVC_STUDIO_OFFLINE"
+    before = os.environ.get(name)
+    os.environ[name] = "true"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[name]
+        else:
+            os.environ[name] = before
 
 
 def _means(runs: Sequence[Sequence[float]]) -> list[float]:
