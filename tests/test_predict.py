@@ -229,7 +229,7 @@ def test_labels_out_of_a_text_and_out_of_a_file(folder):
         ("cat", "one label"),
         ("", "label 1 of 1 is empty"),
         ("gone.txt", "no such file"),
-        ("b/2.JPG", "label 1 of 1 is empty"),
+        ("b/2.JPG", "holds no label; write one a line"),
     ],
 )
 def test_labels_that_are_none(folder, given, words):

@@ -3,12 +3,13 @@
 import argparse
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TypeAlias
 
 from dpc import __version__, commands
 from dpc.errors import DpcError
-from dpc.progress import setup
+from dpc.progress import LOG, escaped, setup
 from dpc.uncompiled import postpone_compiler
 
 Parsers: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
@@ -47,16 +48,38 @@ def main(arguments: Sequence[str] | None = None) -> int:
     setup(options.verbose - options.quiet)
     postpone_compiler()
     try:
-        return options.run(options) or 0
+        code = options.run(options) or 0
+        sys.stdout.flush()  # here, where a full disk is a line
+        return code
     except DpcError as problem:
-        for line in str(problem).splitlines():
-            print(f"dpc: {line}", file=sys.stderr)
+        _say(str(problem))
         return problem.exit_code
     except KeyboardInterrupt:
         print("dpc: interrupted; run the same command again to go on", file=sys.stderr)
         return 130
     except BrokenPipeError:
+        _close_output()
         return 141
+    except OSError as problem:
+        LOG.debug("where that came from:", exc_info=True)
+        where = "" if problem.filename is None else f"{problem.filename}: "
+        _say(f"{where}{problem.strerror or problem} (-v says where)")
+        _close_output()
+        return 1
+
+
+def _say(problem: str) -> None:
+    for line in problem.splitlines():
+        print(f"dpc: {escaped(line)}", file=sys.stderr)
+
+
+def _close_output() -> None:
+    """Drop what cannot be written, or the interpreter tries it once more and complains."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        with suppress(OSError):
+            sys.stdout.close()
 
 
 def command_parser() -> argparse.ArgumentParser:

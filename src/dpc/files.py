@@ -36,6 +36,42 @@ def full_disk_is_one_line(path: Path) -> Iterator[None]:
         raise DpcError(f"cannot write {path}: {reasons[problem.errno]}") from problem
 
 
+def is_file(path: Path) -> bool:
+    """Whether a file is there; none is where the system refuses the name, as one that is too long
+    (:meth:`pathlib.Path.is_file` raises there)."""
+    return os.path.isfile(path)  # noqa: PTH113
+
+
+def is_folder(path: Path) -> bool:
+    """Whether a folder is there; as :func:`is_file`."""
+    return os.path.isdir(path)  # noqa: PTH112
+
+
+def require_writable(path: Path) -> None:
+    """See, before the work, that a file can be written where its result is to go.
+
+    Raises:
+        DpcError: ``path`` is a folder, lies below a file, or the system takes no file there.
+    """
+    fix = "name another file"
+    if is_folder(path):
+        raise DpcError(f"cannot write {path}: it is a folder; name a file in it")
+    if above := next((folder for folder in path.parents if is_file(folder)), None):
+        raise DpcError(f"cannot write {path}: {above} is a file and no folder; {fix}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = _claimed(path)
+    except OSError as problem:
+        raise DpcError(f"cannot write {path}: {_lower(problem)}; {fix}") from None
+    os.close(handle)
+    temporary.unlink()
+
+
+def _lower(problem: OSError) -> str:
+    words = problem.strerror or str(problem)
+    return words[:1].lower() + words[1:]
+
+
 def write_atomically(path: Path, content: bytes) -> None:
     """Write ``content`` so that ``path`` holds either the old bytes or the new, never a part.
 

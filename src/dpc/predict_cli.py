@@ -5,11 +5,12 @@ import csv
 import io
 import json
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dpc.errors import DpcError
+from dpc.progress import escaped, shots_in_words
 
 if TYPE_CHECKING:
     from dpc.params.sections import Params
@@ -81,26 +82,27 @@ def add_parser(
 
 def _run(options: argparse.Namespace) -> None:
     from dpc.datasets.given import named_images
-    from dpc.files import write_atomically
+    from dpc.files import require_writable, write_atomically
     from dpc.params.load import load
     from dpc.progress import LOG
-    from dpc.stages.chosen import AXES, cell_of, place_of
+    from dpc.stages.chosen import AXES, Named, cell_of, place_of
     from dpc.stages.labels import read_labels
 
+    if options.out is not None:
+        require_writable(options.out)
     images = named_images(options.images)
     labels = read_labels(options.labels) if options.labels is not None else None
     place = place_of(options.results)
+    named = place.joined(Named(*(getattr(options, axis) for axis in AXES)))
     params = load(place.params_file(options.params))
-    said = {axis: getattr(options, axis) for axis in AXES}
-    said = {axis: value for axis, value in said.items() if value is not None}
-    cell = cell_of(params, place.layout, place.named._replace(**said))
+    cell = cell_of(params, place.layout, named)
 
     from dpc.stages.predict import classifier
 
     made = classifier(params, place.layout, cell, labels, options.only)
     for word, near in made.unknown.items():
         hint = f"; near words that it knows: {', '.join(near)}" if near else ""
-        LOG.warning("this CLIP never learned %r: such a name means nothing to it%s", word, hint)
+        LOG.warning("this CLIP never learned the word %r: it means nothing to it%s", word, hint)
     answers = list(made.answers(images))
     content = _content(_about(params, cell, made), answers, made, options.top)
     if options.out is not None:
@@ -150,9 +152,7 @@ def _content(
 
 
 def _rows(answer: "Answer", made: "Classifier", top: int) -> Iterator[dict[str, Any]]:
-    from dpc.clip.sentences import plain_name
-
-    mix, unknown = answer.probabilities["mix"], {*made.unknown}
+    mix = answer.probabilities["mix"]
     ranks = {int(name): rank for rank, name in enumerate((-mix).argsort(kind="stable"), 1)}
     firsts = {reading: int(each.argmax()) for reading, each in answer.probabilities.items()}
     for name, rank in ranks.items():
@@ -163,9 +163,16 @@ def _rows(answer: "Answer", made: "Classifier", top: int) -> Iterator[dict[str, 
             "rank": rank,
             "label": made.names.all[name],
             "prompt": prompt_of(made.weights[0 if tuned else 1]),
-            "unknown": unknown & {*plain_name(made.names.all[name]).lower().split()} != set(),
+            "unknown": _is_unknown(made.names.all[name], made.unknown),
             "first_of": [reading for reading, first in firsts.items() if first == name],
         } | {reading: float(each[name]) for reading, each in answer.probabilities.items()}
+
+
+def _is_unknown(name: str, words: Collection[str]) -> bool:
+    """Whether the CLIP never learned any word of a name: those that it did still tell it apart."""
+    from dpc.clip.sentences import plain_name
+
+    return {*plain_name(name).lower().split()} <= {*words}
 
 
 def prompt_of(weight: float) -> str:
@@ -192,9 +199,9 @@ def _csv(content: dict[str, Any]) -> str:
 
 def _show(content: dict[str, Any]) -> None:
     """A table on a terminal, aligned text elsewhere; * marks what a column puts first."""
-    print(_heading(content))
+    print(escaped(_heading(content)))
     rows = [
-        [image["image"], *(_cell(name, column) for column in COLUMNS)]
+        [escaped(image["image"]), *(escaped(_cell(name, column)) for column in COLUMNS)]
         for image in content["images"]
         for name in image.get("names", ())
     ]
@@ -212,8 +219,9 @@ def _show(content: dict[str, Any]) -> None:
 
 
 def _heading(content: dict[str, Any]) -> str:
-    shots = content["shots"] or "all"
-    trained = f"{content['label']} + DPC, {shots} shots, seed {content['seed']}"
+    trained = (
+        f"{content['label']} + DPC, {shots_in_words(content['shots'])}, seed {content['seed']}"
+    )
     parts = [
         f"{len(names)} {kind}, read with {prompt_of(content[weight])}"
         for names, kind, weight in (
@@ -249,7 +257,7 @@ def _rich_table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
             table.add_section()
         table.add_row("" if image == before else image, *rest)
         before = image
-    Console(markup=False, highlight=False).print(table)
+    Console(markup=False, highlight=False, emoji=False).print(table)
 
 
 def _count(text: str) -> int:

@@ -5,6 +5,7 @@ import logging
 import multiprocessing
 import sys
 import time
+import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sized
 from contextlib import contextmanager
 from pathlib import Path
@@ -29,7 +30,7 @@ class _ToPeople(logging.Handler):
             if self.console is None:
                 print(self.format(record), file=sys.stderr, flush=True)
             else:
-                self.console.print(self.format(record), markup=False, highlight=False)
+                self.console.print(self.format(record), markup=False, highlight=False, emoji=False)
         except BrokenPipeError:  # nobody reads any more; the work goes on
             self.handleError(record)
 
@@ -69,6 +70,20 @@ def duration(seconds: float) -> str:
     if minutes < 60:
         return f"{minutes} min {rest} s"
     return f"{minutes // 60} h {minutes % 60} min"
+
+
+def shots_in_words(shots: int) -> str:
+    """``1 shot``, ``16 shots`` or, of 0, ``all shots``."""
+    return f"{shots or 'all'} shot{'' if shots == 1 else 's'}"
+
+
+def escaped(text: str) -> str:
+    """A text on one line of a terminal: control characters as ``\\x1b`` or ``\\n``, so that a file
+    name cannot move its cursor."""
+    control = ("Cc", "Zl", "Zp")
+    return "".join(
+        repr(letter)[1:-1] if unicodedata.category(letter) in control else letter for letter in text
+    )
 
 
 def track(
@@ -170,6 +185,6 @@ def _bar(unit: str) -> "Progress":
         TimeElapsedColumn(),
         TimeRemainingColumn(),
         TextColumn("{task.fields[numbers]}", markup=False),
-        console=Console(stderr=True),
+        console=Console(stderr=True, emoji=False),
         transient=True,
     )

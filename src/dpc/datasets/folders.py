@@ -127,7 +127,7 @@ def look(folder: Path) -> Seen:
                 if _is_folder(entry):
                     if not entry.name.startswith((".", "__MACOSX")):
                         seen.folders.append(readable(entry.name, folder))
-                elif not entry.name.startswith(".") and entry.name.lower().endswith(SUFFIXES):
+                elif _is_image(entry):
                     seen.images.append(readable(entry.name, folder))
                 else:
                     others += 1
@@ -147,6 +147,17 @@ def _is_folder(entry: os.DirEntry) -> bool:
         if problem.errno != errno.ELOOP:
             raise
         return False  # an image that is a link to itself: whoever opens it says so
+
+
+def _is_image(entry: os.DirEntry) -> bool:
+    """By its name; a pipe or a device is none, whatever its name: reading it may never end."""
+    if entry.name.startswith(".") or not entry.name.lower().endswith(SUFFIXES):
+        return False
+    try:
+        leads_nowhere = entry.is_symlink() and not Path(entry.path).exists()
+        return entry.is_file() or leads_nowhere  # whoever opens such a link says so
+    except OSError:  # it leads back to itself
+        return True
 
 
 def readable(name: str, folder: Path | str) -> str:

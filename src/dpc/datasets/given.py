@@ -8,6 +8,7 @@ from pathlib import Path
 
 from dpc.datasets.folders import SUFFIXES, images_below, readable
 from dpc.errors import DpcError
+from dpc.files import is_file, is_folder
 
 _URL = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]+://")
 
@@ -37,10 +38,10 @@ def _images_of(argument: str) -> Iterator[Path]:
     if _URL.match(argument):
         raise DpcError(f"{argument}: dpc reads no URLs; download it first, then name the file")
     readable(argument, path.parent)
-    if path.is_file():
+    if is_file(path):
         yield path
         return
-    if not path.is_dir():
+    if not is_folder(path):
         raise DpcError(f"{argument} {_missing(path)}")
     below = sorted(image for image, _ in images_below(path) if image)
     if not below:
@@ -50,10 +51,12 @@ def _images_of(argument: str) -> Iterator[Path]:
 
 def _missing(path: Path) -> str:
     """What is wrong with a path that is neither a file nor a folder, and what it may have meant."""
-    if path.exists():
+    if os.path.exists(path):  # noqa: PTH110 - a name that is too long is none
         return "is neither a file nor a folder"
-    if not path.parent.is_dir():
+    if not is_folder(path.parent):
         return f"is missing: there is no folder {path.parent}"
+    if os.path.islink(path):  # noqa: PTH114 - as above
+        return "is a link that leads nowhere; name the image itself"
     there = sorted(os.listdir(path.parent))  # noqa: PTH208 - names, not paths
     near = [str(path.parent / name) for name in difflib.get_close_matches(path.name, there)]
     return f"is missing; near it: {', '.join(near)}" if near else "is missing"

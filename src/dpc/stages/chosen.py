@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from dpc.errors import DpcError
+from dpc.files import is_file, is_folder
 from dpc.params.load import FILE
 from dpc.params.sections import Params
 from dpc.stages.cells import Draw, draws
@@ -15,6 +16,10 @@ from dpc.stages.layout import Layout
 STAGES = ("finetune", "tune")
 _DRAW = re.compile(r"shots(\d+)-seed(\d+)")
 AXES = ("dataset", "backbone", "shots", "seed")
+# How to come by the parameters of a tree that was made with overrides.
+OVERRIDDEN = (
+    "made with overrides? `dpc params --from params.yaml dpc.weight=0.5 --out FILE` writes them"
+)
 
 
 class Named(NamedTuple):
@@ -45,9 +50,24 @@ class Place:
         if not beside.is_file():
             raise DpcError(
                 f"{beside} is missing: name the parameters that {self.layout.root} was made with, "
-                "--params FILE"
+                f"--params FILE; {OVERRIDDEN}"
             )
         return beside
+
+    def joined(self, said: Named) -> Named:
+        """What the path and the command line say of a cell.
+
+        Raises:
+            DpcError: they contradict each other.
+        """
+        for axis, wanted, own in zip(AXES, said, self.named, strict=True):
+            if None not in (wanted, own) and wanted != own:
+                raise DpcError(
+                    f"--{axis} {wanted} contradicts --run, the file of a cell of {axis} {own}; "
+                    "leave one of them out"
+                )
+        pairs = zip(said, self.named, strict=True)
+        return Named(*(own if wanted is None else wanted for wanted, own in pairs))
 
 
 class Cell(NamedTuple):
@@ -67,9 +87,9 @@ def place_of(run: Path) -> Place:
     Raises:
         DpcError: it is none of these.
     """
-    if run.is_file():
+    if is_file(run):
         return _place_of_file(run)
-    if not run.is_dir():
+    if not is_folder(run):
         raise DpcError(f"--run {run} does not exist; {_EXPECTED}")
     if (run / "prompts.safetensors").is_file() or (run / "classes.safetensors").is_file():
         raise DpcError(

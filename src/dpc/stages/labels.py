@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from dpc.clip.sentences import PLACEHOLDER, plain_name
 from dpc.errors import DpcError
+from dpc.files import is_file
 
 if TYPE_CHECKING:
     from dpc.clip.model import Clip
@@ -36,10 +37,13 @@ def read_labels(given: str) -> list[str]:
         DpcError: an empty or repeated label, fewer than two, or a file that is no text.
     """
     path = Path(given)
-    lines = _lines(path) if path.is_file() else given.split(",")
-    if not path.is_file() and len(lines) == 1 and path.suffix:
+    from_file = is_file(path)
+    lines = _lines(path) if from_file else given.split(",")
+    if not from_file and len(lines) == 1 and path.suffix:
         raise DpcError(f"--labels {given}: there is no such file; a text names labels by commas")
     labels = [unicodedata.normalize("NFC", " ".join(line.split())) for line in lines]
+    if not labels:
+        raise DpcError(f"--labels {given} holds no label; write one a line")
     for number, label in enumerate(labels, 1):
         if not label:
             raise DpcError(f"--labels {given}: label {number} of {len(labels)} is empty; remove it")
@@ -53,7 +57,7 @@ def _lines(path: Path) -> list[str]:
         text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError:
         raise DpcError(f"--labels {path} is not UTF-8 text; one label a line is expected") from None
-    return text.rstrip().splitlines() or [""]
+    return [line for line in text.splitlines() if line.strip()]
 
 
 def sorted_out(labels: Sequence[str], tuned: Sequence[str], template: str) -> Names:

@@ -21,7 +21,7 @@ from dpc.params.sections import Params
 from dpc.progress import track
 from dpc.stages import evaluate
 from dpc.stages.cells import Method
-from dpc.stages.chosen import Cell
+from dpc.stages.chosen import OVERRIDDEN, Cell
 from dpc.stages.decoding import BATCH
 from dpc.stages.frozen import clip_for, input_format, teacher_clip_for
 from dpc.stages.inputs import tuned_teacher_input
@@ -166,8 +166,11 @@ def classifier(
 
 
 def _of(layout: Layout, entry: Input) -> Input:
-    """An input whose remedy says where to run it, unless that is here."""
+    """An input whose remedy says where to run it, unless that is here, or that the tree may have
+    parameters of its own, unless it is that of the engines."""
     folder = layout.root.parent
+    if layout.root.name != Layout().root.name:
+        return replace(entry, remedy=f"name its own parameters, --params FILE; {OVERRIDDEN}")
     here = folder.resolve() == Path.cwd()
     return entry if here else replace(entry, remedy=f"{entry.remedy} in {folder}")
 
