@@ -15,6 +15,7 @@ from dpc.params.sweeps import Sweep
 DPC, OWN, SHOTS = "dpc.", "backbone.", "shots"
 DEPTH = "depth"  # of every tower that a backbone prompts, whatever its block calls it
 CURVES = ("sweep", "sweep_new")  # the grid draws them, a point is one evaluation
+INFERENCE = ("weight", "weight_new", "inference")  # of dpc: a row reads them, no training does
 SHOTS_RULE: Description = {"kind": "leaf", "type": "int", "nullable": False, "ge": 0}
 
 
@@ -24,7 +25,27 @@ def lacking(params: Params, name: str, backbone: str) -> str:
     if sweep.backbones and backbone not in sweep.backbones:
         return f"sweeps.{name}.backbones leaves it out"
     missing = [key for key in _own_keys(sweep) if not _places(params, backbone, key)]
-    return f"it has no {', '.join(missing)}" if missing else ""
+    if missing:
+        return f"it has no {', '.join(missing)}"
+    unread = _unread(params, sweep, backbone)
+    if unread:
+        return f"its prompts come from elsewhere, and nothing reads {', '.join(unread)}"
+    return ""
+
+
+def _unread(params: Params, sweep: Sweep, backbone: str) -> list[str]:
+    """Keys of a sweep that only trainings read whose place prompts from elsewhere take."""
+    given = params.imported.get(backbone)
+    if given is None:
+        return []
+    read = {f"{DPC}{key}" for key in INFERENCE}
+    keys = dict.fromkeys(key for changes in sweep.points.values() for key in changes)
+    return [
+        key
+        for key in keys
+        if (key.startswith(OWN) and given.tuned)
+        or (key.startswith(DPC) and key not in read and given.parallel)
+    ]
 
 
 def applied(params: Params, backbone: str, changes: Mapping[str, Any]) -> Params:
@@ -65,11 +86,14 @@ def resolved(params: Params, dataset: str, shots: int) -> Params:
 
 
 def own_point(params: Params, name: str, backbone: str) -> str | None:
-    """The point of a sweep that is the grid itself; None: there is none."""
+    """The point of a sweep that is the grid itself on every data set; None: there is none, or
+    exceptions make it another one here than there."""
+    most = shots_of(params, {})
+    grids = [resolved(params, dataset, most) for dataset in params.run.datasets]
     points = {} if lacking(params, name, backbone) else params.sweeps[name].points
     for point, changes in points.items():
-        same = applied(params, backbone, changes) is params
-        if same and shots_of(params, changes) == shots_of(params, {}):
+        same = all(applied(grid, backbone, changes) is grid for grid in grids)
+        if same and shots_of(params, changes) == most:
             return point
     return None
 
@@ -107,7 +131,9 @@ def _key_problems(
 ) -> Iterator[str]:
     nested: dict[str, Any] = {}
     for key, value in changes.items():
-        if str(key).startswith(DPC):
+        if outer := [other for other in changes if str(key).startswith(f"{other}.")]:
+            yield f"{place}: {key} stands inside {outer[0]}; give one of them"
+        elif str(key).startswith(DPC):
             _nest(nested, key.removeprefix(DPC).split("."), value)
         elif str(key).startswith(OWN):
             yield from _own_problems(place, key, value, blocks)
