@@ -250,11 +250,14 @@ def run_verify(options: argparse.Namespace) -> None:
 
 
 def run_gc(options: argparse.Namespace) -> None:
-    """Trim the store."""
+    """Trim the store; remove what killed sweeps left."""
+    from dpc.stages.sweep import drop_leftovers
     from dpc.store import Store
 
     dropped, kept = Store().collect(_bytes(options.keep))
     print(f"store: {dropped} entries dropped, {kept / 1e6:.0f} MB kept")
+    if left := drop_leftovers():
+        print(f"sweeps: {left} folders of killed runs dropped")
 
 
 def _bytes(text: str) -> int:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from dpc.baselines import BASELINES
 from dpc.params.sections import Dpc, Params
+from dpc.params.sweep_rules import shots_of
 
 ZERO_SHOT = "zero_shot"
 # Rungs of the paper's ablation below the whole method: stage two with plain cross-entropy, with
@@ -34,6 +35,12 @@ class Draw:
 def draws(params: Params) -> list[Draw]:
     """Every draw of the grid: the shots, and of each number all seeds."""
     return [Draw(shots, seed) for shots in params.run.shots for seed in params.run.seeds]
+
+
+def draws_of_sweep(params: Params, name: str) -> list[Draw]:
+    """Every draw of a sweep's points."""
+    counts = dict.fromkeys(shots_of(params, each) for each in params.sweeps[name].points.values())
+    return [Draw(shots, seed) for shots in counts for seed in params.run.seeds]
 
 
 def titled(drawn: Sequence[Draw]) -> str:

@@ -1,6 +1,6 @@
 """Files of prompts that were tuned elsewhere: which cells have one, where, and its content."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +9,8 @@ from dpc.hashes import remembered_sha256
 from dpc.params.backbones import traits
 from dpc.params.import_rules import TEACHER
 from dpc.params.sections import Params
-from dpc.stages.cells import Draw, draws
+from dpc.params.sweep_rules import lacking
+from dpc.stages.cells import Draw, draws, draws_of_sweep
 
 STAGES = ("tuned", "parallel")
 
@@ -50,29 +51,46 @@ def _place(params: Params, stage: str, backbone: str) -> str:
     return getattr(entry, stage) if entry is not None else ""
 
 
-def file_hashes(params: Params, stage: str, backbone: str) -> dict[str, Any]:
-    """What engines look at beside the parameters: the files' content, null of a missing one."""
-    files = _files(params, stage, backbone)
+def file_hashes(
+    params: Params, stage: str, backbone: str, drawn: Sequence[Draw] = ()
+) -> dict[str, Any]:
+    """What engines look at beside the parameters: the files' content, null of a missing one.
+
+    Args:
+        drawn: of these draws; empty: of the grid's.
+    """
+    files = _files(params, stage, backbone, drawn or draws(params))
     found = {f"{dataset} {draw.title}": _hash(path) for dataset, draw, path in files}
     return {"imported": found} if found else {}
 
 
 def missing_files(params: Params) -> list[tuple[Path, str]]:
-    """Files that the grid asks for and that are not there, with the command that makes each."""
+    """Files that the grid and its sweeps ask for and that are not there, with the command that
+    makes each."""
     backbones = params.run.backbones
     taught = any(traits(params, backbone)["needs_teacher"] for backbone in backbones)
     return [
         (path, import_command(stage, dataset, backbone, draw))
         for backbone in (*backbones, *([TEACHER] if taught else []))
         for stage in STAGES
-        for dataset, draw, path in _files(params, stage, backbone)
+        for dataset, draw, path in _files(params, stage, backbone, _asked(params, backbone))
         if not path.is_file()
     ]
 
 
-def _files(params: Params, stage: str, backbone: str) -> Iterator[tuple[str, Draw, Path]]:
+def _asked(params: Params, backbone: str) -> list[Draw]:
+    """Draws of the grid, and those that its sweeps have beside them."""
+    found = draws(params)
+    for name in params.run.sweeps if backbone != TEACHER else ():
+        found += [] if lacking(params, name, backbone) else draws_of_sweep(params, name)
+    return list(dict.fromkeys(found))
+
+
+def _files(
+    params: Params, stage: str, backbone: str, drawn: Sequence[Draw]
+) -> Iterator[tuple[str, Draw, Path]]:
     for dataset in params.run.datasets:
-        for draw in [teacher_draw(params)] if backbone == TEACHER else draws(params):
+        for draw in [teacher_draw(params)] if backbone == TEACHER else drawn:
             path = imported_file(params, stage, dataset, backbone, draw)
             if path is not None:
                 yield dataset, draw, path

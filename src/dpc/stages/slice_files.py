@@ -13,7 +13,7 @@ from dpc import hashes
 from dpc.files import write_atomically
 from dpc.params.sections import Params
 from dpc.stages import slices
-from dpc.stages.cells import draws, methods, trained_together
+from dpc.stages.cells import draws, draws_of_sweep, methods, trained_together
 from dpc.stages.imported import STAGES, TEACHER, file_hashes
 from dpc.stages.layout import Layout
 from dpc.stages.slices import Slice
@@ -44,10 +44,7 @@ def all_slices(params: Params) -> dict[str, Slice]:
             found[f"two_step.{backbone}"] = made | apart
     for name in params.run.sweeps:
         for backbone in params.run.backbones:
-            files = file_hashes(params, "tuned", backbone)
-            files |= file_hashes(params, "parallel", backbone)
-            made = slices.sweep(params, name, backbone) | _exceptions(params, backbone) | files
-            found[f"sweep.{name}.{backbone}"] = made
+            found[f"sweep.{name}.{backbone}"] = _sweep(params, name, backbone)
     for method in methods(params):
         found[f"evaluate.{method.name}"] = slices.evaluate(params, method) | _exceptions(
             params, method.backbone
@@ -66,6 +63,18 @@ def _teacher(params: Params) -> Slice:
     }
     made |= file_hashes(params, "tuned", TEACHER)
     return made | _exceptions(params, params.teacher.backbone, *students)
+
+
+def _sweep(params: Params, name: str, backbone: str) -> Slice:
+    """All points of a sweep, which may have draws that the grid has not, and a teacher's views."""
+    drawn, readers = draws_of_sweep(params, name), [backbone]
+    files = {stage: file_hashes(params, stage, backbone, drawn) for stage in STAGES}
+    if backbone in slices.students(params):
+        readers.append(params.teacher.backbone)
+        files[TEACHER] = file_hashes(params, "tuned", TEACHER)
+    given = {role: each["imported"] for role, each in files.items() if each}
+    made = slices.sweep(params, name, backbone) | _exceptions(params, *readers)
+    return made | ({"imported": given} if given else {})
 
 
 def _exceptions(params: Params, *backbones: str) -> Slice:

@@ -15,7 +15,7 @@ from dpc.clip.spec import ClipSpec, weights_identity
 from dpc.params.backbones import backbone_module, traits
 from dpc.params.load import as_dict, without_places
 from dpc.params.sections import Params
-from dpc.params.sweep_rules import applied, lacking, resolved, shots_of
+from dpc.params.sweep_rules import INFERENCE, applied, lacking, resolved, shots_of
 from dpc.provenance import code_version
 from dpc.stages.cells import Draw, Method, trained_together
 from dpc.stages.imported import TEACHER, mark
@@ -124,17 +124,22 @@ def finetune(
     params: Params, backbone: str, two_step: bool = False, drawn: Sequence[Draw] = ()
 ) -> Slice:
     """Stage two: all of ``dpc`` but what only inference reads."""
-    dpc = asdict(params.stage_two(backbone))
-    inference = {"weight", "weight_new", "inference", "sweep", "sweep_new", "by_backbone"}
-    if dpc["parametrization"] != "parallel":
-        inference -= {"weight"}  # there ω_b is a parameter of training as well
-    values = {key: value for key, value in dpc.items() if key not in inference}
+    values = stage_two(params, backbone)
     if two_step:
         values["objective"] = "cross_entropy"
         del values["negatives"]  # it draws none
     elsewhere = {} if two_step else mark(params, "parallel", backbone)
     read = _training(params, backbone, drawn) | {"dpc": values} | elsewhere
     return _computed(params, read, "dpc.stages.finetune", backbone_module(params, backbone))
+
+
+def stage_two(params: Params, backbone: str) -> dict[str, Any]:
+    """Of ``dpc`` what stage two reads."""
+    dpc = asdict(params.stage_two(backbone))
+    inference = {*INFERENCE, "sweep", "sweep_new", "by_backbone"}
+    if dpc["parametrization"] != "parallel":
+        inference -= {"weight"}  # there ω_b is a parameter of training as well
+    return {key: value for key, value in dpc.items() if key not in inference}
 
 
 def evaluate(params: Params, method: Method) -> Slice:
@@ -176,8 +181,11 @@ def sweep(params: Params, name: str, backbone: str, dataset: str = "") -> Slice:
     why = lacking(params, name, backbone)
     points = {} if why else params.sweeps[name].points
     values = {p: _point(params, changes, backbone, dataset) for p, changes in points.items()}
-    module = backbone_module(params, backbone)
-    found = _slice({"points": values, "lacking": why}, "dpc.stages.sweep", module)
+    readers = [backbone]
+    if traits(params, backbone)["needs_teacher"]:  # points that are shown more views tune it again
+        readers.append(params.teacher.backbone)
+    modules = [backbone_module(params, each) for each in readers]
+    found = _slice({"points": values, "lacking": why}, "dpc.stages.sweep", *modules)
     return found | {"device": params.clip.device}
 
 
@@ -195,6 +203,8 @@ def _point(
         "evaluate": evaluate(here, Method(backbone)),
         "evaluate+dpc": evaluate(here, Method(backbone, "dpc")),
     }
+    if traits(params, backbone)["needs_teacher"]:
+        made |= {"teacher": teacher(here), "teacher_features": teacher_features(here)}
     found = {kind: each["params"] for kind, each in made.items()}
     return found | {"draws": [[[draw.shots, draw.seed] for draw in group] for group in groups]}
 

@@ -2,20 +2,25 @@
 file. What a point has in common with the grid, or with another point, comes out of the store."""
 
 import shutil
+import tempfile
+import time
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from dpc import artifacts
 from dpc.artifacts import Artifact
-from dpc.files import digest
+from dpc.errors import DpcError
+from dpc.files import digest, full_disk_is_one_line
 from dpc.params.backbones import traits
 from dpc.params.load import require_dataset
 from dpc.params.sections import Params
 from dpc.params.sweep_rules import applied, lacking, resolved, shots_of
 from dpc.stages import evaluate, features, finetune, slices, teacher, tune
 from dpc.stages.cells import Draw, Method, trained_together
-from dpc.stages.imported import STAGES
+from dpc.stages.imported import STAGES, TEACHER, teacher_draw
 from dpc.stages.inputs import (
     imported_input,
     manifest_input,
@@ -27,6 +32,7 @@ from dpc.stages.inputs import (
 from dpc.stages.layout import SWEEPS, Layout, PointLayout
 from dpc.stages.runner import Input, Job, Made, device_of, identity, run
 from dpc.stages.side_by_side import run_all
+from dpc.store import DAY
 
 # Of a row, where its protocol has them.
 FIELDS = (
@@ -93,15 +99,14 @@ def job(
             "rows": [],
         }
         if not why:
-            scratch = replace(layout, root=SWEEPS / key[:12])
-            found = [
-                chain
-                for point in points(params, layout, scratch, name, dataset, backbone)
-                for chain in _chains(point, dataset, backbone)
-            ]
-            _run(found, processes)
-            results["rows"] = [row for chain in found for row in _rows(chain)]
-            shutil.rmtree(scratch.root)
+            with _scratch(layout) as scratch:
+                found = [
+                    chain
+                    for point in points(params, layout, scratch, name, dataset, backbone)
+                    for chain in _chains(point, dataset, backbone)
+                ]
+                _run(found, processes, name)
+                results["rows"] = [row for chain in found for row in _rows(chain)]
         return {"sweep.safetensors": Artifact(results=results)}
 
     return Job(
@@ -113,6 +118,35 @@ def job(
         make,
         device_of(params),
     )
+
+
+@contextmanager
+def _scratch(layout: Layout) -> Iterator[Layout]:
+    """A folder for the files of points, of this process alone; nothing of it is left."""
+    with full_disk_is_one_line(SWEEPS):
+        SWEEPS.mkdir(parents=True, exist_ok=True)
+        root = Path(tempfile.mkdtemp(dir=SWEEPS))
+    try:
+        yield replace(layout, root=root)
+    finally:
+        shutil.rmtree(root)
+
+
+def drop_leftovers() -> int:
+    """Remove what killed sweeps left behind, and nothing into which a file came within a day: some
+    process may still be at it.
+
+    Returns:
+        Number of folders removed.
+    """
+    dropped = 0
+    for folder in SWEEPS.glob("*"):
+        with suppress(FileNotFoundError):  # its sweep is just over
+            newest = max(path.stat().st_mtime for path in (folder, *folder.rglob("*")))
+            if time.time() - newest > DAY:
+                shutil.rmtree(folder)
+                dropped += 1
+    return dropped
 
 
 @dataclass(frozen=True)
@@ -170,18 +204,31 @@ def _chain(point: Point, dataset: str, backbone: str, drawn: tuple[Draw, ...]) -
     return Chain(point.name, materials, [tune.job(*cell), finetune.job(*cell)], rows)
 
 
-def _run(found: list[Chain], processes: int) -> None:
+def _run(found: list[Chain], processes: int, name: str) -> None:
     """Features first, each once. Chains that share P follow each other: the second one then finds
-    it in the store, whichever process trained the first."""
+    it in the store, whichever process trained the first.
+
+    Raises:
+        DpcError: what a job refused, with the point that it is of.
+    """
+    point_of = {path: c.point for c in found for job in c.jobs for path in job.outputs.values()}
+
+    def work(job: Job) -> bool:
+        try:
+            return run(job)
+        except DpcError as problem:
+            point = point_of[next(iter(job.outputs.values()))]
+            raise DpcError(f"sweeps.{name}.points.{point}: {problem}") from None
+
     materials = {tuple(job.outputs.values()): job for c in found for job in c.materials}
     by_dataset: dict[str, list[Job]] = {}  # a teacher's features follow from its prompts
     for each in materials.values():
         by_dataset.setdefault(each.title if each.stage == "shots" else "teacher", []).append(each)
-    run_all(run, list(by_dataset.values()), processes)
+    run_all(work, list(by_dataset.values()), processes)
     groups: dict[str, list[Job]] = {}
     for chain in found:
         groups.setdefault(chain.tuned, []).extend([*chain.training, *chain.rows.values()])
-    run_all(run, list(groups.values()), processes)
+    run_all(work, list(groups.values()), processes)
 
 
 def _rows(chain: Chain) -> Iterator[dict[str, Any]]:
@@ -200,6 +247,9 @@ def _inputs(
         here, own = point.params, point.layout
         if own.own_shots or own.own_teacher:
             found["manifest"] = manifest_input(params, layout, dataset)
+        if own.own_teacher:
+            given = imported_input(here, "tuned", dataset, TEACHER, teacher_draw(here))
+            found |= {f"teacher.{role}": each for role, each in given.items()}
         if traits(params, backbone)["needs_teacher"] and not own.own_teacher:
             found["teacher"] = teacher_input(here, own, dataset)
             found["taught"] = taught_input(here, own, dataset)
