@@ -17,7 +17,6 @@ from dpc.evaluation import channels
 from dpc.evaluation.channels import agreement, compare, profile
 from dpc.stages import channels as stage
 from dpc.stages import readings
-from dpc.stages.cells import Method
 from dpc.stages.models import Models
 
 NAMES = facts("coop")["classes"]
@@ -152,8 +151,8 @@ def test_every_backbone_is_measured_where_p_has_a_parallel(path, student, few_dr
     monkeypatch.setattr(stage, "teacher_of", lambda *_: teacher)
     monkeypatch.setattr(stage, "new_backbone", lambda *_: copy.deepcopy(tuned))
     tested = readings.Tested(omega_b={0.0: 60.0, 1.2: 58.0})
-    method = Method(path, "dpc")
-    stage.add_channels(tested, None, method, models, inputs, range(4), 1)
+    start = stage.start_of(None, path, student, inputs, 1)
+    stage.add_channels(tested, models, range(4), start)
     found = tested.fields["channels"]
     assert tested.omega_b == {0.0: 60.0}
     assert found["beyond"] == [{"weight": 1.2, "test": 58.0}]
@@ -179,8 +178,9 @@ def test_every_backbone_is_measured_where_p_has_a_parallel(path, student, few_dr
             ]
         )
     assert len(json.dumps(found)) < 6000
-    inputs["tuned"] = Artifact({}, {"imported": {}}, {})
-    unknown, _ = stage.measured(None, method, models, inputs, range(4), 1)
+    elsewhere = {"tuned": Artifact({}, {"imported": {}}, {})}
+    assert stage.start_of(None, path, student, elsewhere, 1) is None
+    unknown, _ = stage.measured(models, range(4), None)
     assert all(each["start"] is None for each in unknown.values())
 
 

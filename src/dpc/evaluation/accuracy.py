@@ -4,6 +4,10 @@ import torch
 from torch import Tensor
 
 
+class NotNumbers(ValueError):
+    """Logits whose argmax would mean nothing."""
+
+
 def accuracy(logits: Tensor, labels: Tensor) -> float:
     """Percent of images whose largest logit is their label: correct / total (micro average).
 
@@ -12,8 +16,8 @@ def accuracy(logits: Tensor, labels: Tensor) -> float:
         labels: (N,) integers, 0..C-1 within that task.
 
     Raises:
-        ValueError: the shapes do not fit, there is no image, a label lies outside the task, or
-            a logit is not a number (whose argmax would mean nothing).
+        ValueError: the shapes do not fit, there is no image, or a label lies outside the task.
+        NotNumbers: a logit is not a number.
     """
     if logits.ndim != 2 or labels.shape != logits.shape[:1]:
         raise ValueError(
@@ -26,6 +30,6 @@ def accuracy(logits: Tensor, labels: Tensor) -> float:
     if low < 0 or high >= logits.shape[1]:
         raise ValueError(f"labels {low}..{high}, but the task has classes 0..{logits.shape[1] - 1}")
     if bool(torch.isnan(logits).any()):
-        raise ValueError("logits hold values that are not numbers")
+        raise NotNumbers("logits hold values that are not numbers")
     correct = int((logits.argmax(dim=1) == labels).sum())
     return 100.0 * correct / labels.numel()

@@ -10,9 +10,9 @@ from torch.nn import functional as F
 
 from dpc.artifacts import Artifact
 from dpc.backbones.base import Backbone
+from dpc.clip.model import Clip
 from dpc.evaluation.channels import DIGITS, agreement, compare, profile
 from dpc.params.sections import Params
-from dpc.stages.cells import Method
 from dpc.stages.models import Models
 from dpc.stages.readings import Tested
 from dpc.stages.states import new_backbone, teacher_of
@@ -22,39 +22,41 @@ from dpc.stages.states import new_backbone, teacher_of
 BEYOND = (1.2,)
 
 
-def add_channels(
-    tested: Tested,
-    params: Params,
-    method: Method,
-    models: Models,
-    inputs: Mapping[str, Artifact],
-    classes: range,
-    seed: int | None,
-) -> None:
+def add_channels(tested: Tested, models: Models, classes: range, start: Backbone | None) -> None:
     """Give a test, whose ω_b were read along with ``BEYOND``, the field ``channels``: ``groups``
     and arrays as in :func:`measured`, whose arguments these are, and ``beyond``, accuracies of
     the weights above 1, which are no choices of ω_b and leave its curve."""
-    groups, profiles = measured(params, method, models, inputs, classes, seed)
+    groups, profiles = measured(models, classes, start)
     beyond = [{"weight": weight, "test": tested.omega_b.pop(weight)} for weight in BEYOND]
     tested.fields["channels"] = {"groups": groups, "beyond": beyond}
     tested.arrays |= profiles
 
 
+def start_of(
+    params: Params, name: str, clip: Clip, inputs: Mapping[str, Artifact], seed: int | None
+) -> Backbone | None:
+    """Where stage one of a row's P began; None: unknown, as of prompts that were tuned elsewhere.
+
+    Args:
+        name: of the backbone.
+        inputs: artefacts of the row.
+        seed: of the draw; None: unknown.
+    """
+    if seed is None or "imported" in inputs["tuned"].results:
+        return None
+    teacher = teacher_of(params, inputs.get("teacher"), slice(None))
+    return new_backbone(params, name, clip, seed, teacher)
+
+
 def measured(
-    params: Params,
-    method: Method,
-    models: Models,
-    inputs: Mapping[str, Artifact],
-    classes: range,
-    seed: int | None,
+    models: Models, classes: range, start: Backbone | None
 ) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """Prompts and text features of P and P', by channel.
 
     Args:
         models: P and P'.
-        inputs: artefacts of the row.
         classes: those that were tuned on: of them the text features are.
-        seed: of the draw, which stage one started with; None: unknown.
+        start: where stage one began; see :func:`start_of`.
 
     Returns:
         Of ``text_prompts``, ``image_prompts`` and ``other_prompts`` (the tensors that DPC gives a
@@ -64,14 +66,13 @@ def measured(
         features). Arrays: ``{group}.profiles`` (2, L, d) of P and P'.
     """
     if models.parallel is None:
-        raise ValueError(f"{method.name} has no P' to compare with P")
+        raise ValueError("there is no P' to compare with P")
     sides = (models.tuned, models.parallel)
     names = prompts_of(models.tuned)
     groups = {
         group: [[_array(side, name) for name in own] for side in sides]
         for group, own in names.items()
     }
-    start = _start(params, method.backbone, models, inputs, seed)
     texts = [F.normalize(models.mix(w, classes)[1], dim=-1) for w in (0.0, 1.0)]
     if not torch.equal(*texts):
         groups["text_features"] = [[each.cpu().numpy()] for each in texts]
@@ -108,13 +109,3 @@ def _array(backbone: Backbone, name: str) -> np.ndarray:
 
 def _rounded(found: Mapping[str, float]) -> dict[str, float]:
     return {name: round(found[name], DIGITS) for name in ("pearson", "spearman")}
-
-
-def _start(
-    params: Params, name: str, models: Models, inputs: Mapping[str, Artifact], seed: int | None
-) -> Backbone | None:
-    """Where stage one began; None: unknown, as of prompts that were tuned elsewhere."""
-    if seed is None or "imported" in inputs["tuned"].results:
-        return None
-    teacher = teacher_of(params, inputs.get("teacher"), slice(None))
-    return new_backbone(params, name, models.clip, seed, teacher)

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from dpc.artifacts import Artifact
+from dpc.errors import TrainingError
 from dpc.params.backbones import traits
 from dpc.params.load import require_dataset
 from dpc.params.sections import Params
@@ -88,10 +89,14 @@ def evaluate(
 
     Tuned classes are read with P̃_b = ω_b·P' + (1 − ω_b)·P, all others with P̃_n (DPC, eq. of
     Weighting-Decoupling); a row without DPC is P on both.
+
+    Raises:
+        TrainingError: prompts so large that a logit is no number.
     """
     import torch
 
-    from dpc.stages.channels import BEYOND, add_channels
+    from dpc.evaluation.accuracy import NotNumbers
+    from dpc.stages.channels import BEYOND, add_channels, start_of
     from dpc.stages.models import models
     from dpc.stages.readings import Reading, run_test
 
@@ -109,10 +114,15 @@ def evaluate(
         sweep_new=dpc.sweep_new if mixed else (),
     )
     with torch.no_grad(), models(params, layout, dataset, method, inputs) as found:
-        tested = run_test(params.protocol, found, reading)
+        try:
+            tested = run_test(params.protocol, found, reading)
+        except NotNumbers as problem:
+            keys = f"backbones.{method.backbone}.lr{' or dpc.lr' if method.has_parallel else ''}"
+            raise TrainingError(f"{problem}: its prompts diverged; lower {keys}") from None
         if walked:
             classes = range(reading.base if params.halved else reading.classes)
-            add_channels(tested, params, method, found, inputs, classes, seed)
+            start = start_of(params, method.backbone, found.clip, inputs, seed)
+            add_channels(tested, found, classes, start)
     row = method_fields(params, method) | tested.fields | {"curves": None, "selected": None}
     if mixed:
         omega_b = [
