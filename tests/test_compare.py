@@ -215,6 +215,80 @@ def test_metrics_alone_are_compared_and_said_to_be_alone(pair, tmp_path, capsys)
     assert printed["averages"][0]["method"] == "zero_shot" and set(printed["datasets"]) == set(SETS)
 
 
+def test_the_numbers_of_a_tree_are_those_in_its_metrics(pair, tmp_path, capsys):
+    """Which are rounded: on both sides then, or every row differs."""
+    for path in pair[0].glob("evaluate/*/*/*"):
+        name = path.relative_to(pair[0]).as_posix()
+        change(pair[0], name, {"base": artifacts.read(path).results["base"] + 1e-7 / 3})
+    rows = read_side(pair[0]).rows
+    alone = tmp_path / "m/metrics.json"
+    write_atomically(alone, json.dumps(metrics.build(rows.values(), "icons")).encode())
+    for sides in ((pair[0], alone), (alone, pair[0])):
+        text = said(capsys, *sides)
+        assert f"the same to the digit, in all {len(rows)} rows" in text
+        assert "artefacts" not in text and "(+0.00)" not in text
+    assert json.loads(said(capsys, pair[0], alone, "--json"))["artefacts"]["only"] == [[], []]
+
+
+@pytest.mark.parametrize("fault", [{"protocol": None}, {"protocol": "none such"}, {"selection": 0}])
+def test_a_metrics_json_without_what_is_needed_is_one_line(tmp_path, capsys, fault):
+    content = metrics.build(make_rows(SETS[:1], (1,)), "icons")
+    key, value = next(iter(fault.items()))
+    for row in content["rows"]:
+        row[key] = value
+        if not value:
+            del row[key]
+    write_atomically(tmp_path / "metrics.json", json.dumps(content).encode())
+    assert main(["compare", "-q", str(tmp_path), str(tmp_path)]) == 1
+    assert "metrics.json is no metrics.json of `dpc report`" in capsys.readouterr().err
+
+
+def test_rungs_of_an_ablation_are_lines(pair, capsys):
+    row = make_rows(SETS[:1], (1,))[1] | {"rung": "ts", "protocol": "base-to-new", "shots": 4}
+    name = f"evaluate/{SETS[0]}/coop+ts/shots4-seed1.safetensors"
+    cell = {"dataset": SETS[0], "method": "coop+ts", "seed": 1}
+    for root, base in zip(pair, (50.0, 52.0), strict=True):
+        results = row | {"method": "coop+ts", "base": base}
+        write(root, name, Artifact({}, results, provenance("evaluate", cell)))
+    found = compare(read_side(pair[0]), read_side(pair[1]))
+    methods = [each.method for each in lines(found)]
+    assert methods == ["zero_shot", "coop", "coop+budget", "coop+dpc", "coop+ts"]
+    assert lines(found)[-1].differences()["base"] == pytest.approx(2)
+    assert "50.00 → 52.00 (+2.00)" in said(capsys, *pair)
+
+
+def swept(weight: float, lr: float, points: dict[str, int]) -> dict[str, Any]:
+    """Provenance of a sweep over K; every point has the grid's weight and rate."""
+    works = {
+        point: {
+            "tune": {"backbone": {"lr": lr, "length": k}},
+            "finetune": {"dpc": {"negatives": {"k": k}}},
+            "evaluate+dpc": {"weights": [weight, 0.0], "dpc": {"sweep": [] if k > 2 else [1]}},
+            "draws": [[[4, 1]], [[4, 2]]],
+        }
+        for point, k in points.items()
+    }
+    cell = {"sweep": "negatives", "dataset": SETS[0], "backbone": "coop"}
+    made = provenance("sweep", cell)
+    return made | {"params": {"points": works, "lacking": ""}}
+
+
+def test_a_sweep_has_the_names_of_params_yaml_and_its_rows_are_said_to_be_left_out(pair, capsys):
+    """What its points share is one key, and of the grid's name."""
+    name = f"sweeps/negatives/{SETS[0]}/coop.safetensors"
+    sides = (swept(0.2, 0.1, {"k2": 2, "k4": 4}), swept(0.5, 0.1, {"k2": 2, "k4": 8}))
+    for root, made in zip(pair, sides, strict=True):
+        write(root, name, Artifact({}, {"rows": [made["params"]["points"]["k4"]]}, made))
+    found = compare(read_side(pair[0]), read_side(pair[1]))
+    assert [(each.key, each.first, each.second) for each in found.params] == [
+        ("dpc.weight", 0.2, 0.5),
+        ("sweeps.negatives.points.k4.backbone.length", 4, 8),
+        ("sweeps.negatives.points.k4.dpc.negatives.k", 4, 8),
+    ]
+    assert "rows of sweeps: not compared" in said(capsys, *pair)
+    assert parameters(sides[0])["run.seeds"] == [1, 2]
+
+
 @pytest.mark.parametrize(
     ("name", "words"),
     [

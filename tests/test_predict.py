@@ -130,11 +130,11 @@ def test_labels_of_ones_own(backbones, capsys, backbone):
         (same,) = [other for other in of_labels["names"] if other["label"] == each["label"]]
         assert same["prompt"] == each["prompt"]
         np.testing.assert_allclose(same["mix"], each["mix"], atol=1e-5)
-    said = predict(capsys, *given, "--labels", "star,zebra,hart")
+    said = predict(capsys, *given, "--labels", "star,zebra,hart star,hart")
     assert list(said["unknown_words"]) == ["zebra", "hart"]
-    assert "never learned 'hart'" in said["said"] and "heart" in said["said"]
+    assert "never learned the word 'hart'" in said["said"] and "heart" in said["said"]
     marks = {each["label"]: each["unknown"] for each in said["images"][0]["names"]}
-    assert marks == {"star": False, "zebra": True, "hart": True}
+    assert marks == {"star": False, "zebra": True, "hart star": False, "hart": True}
 
 
 @pytest.mark.slow
@@ -338,7 +338,9 @@ def test_a_weight_is_called_by_its_prompts():
 
 
 def test_a_terminal_gets_a_table(monkeypatch, capsys):
-    names = [{"rank": 1, "label": "[star]", "prompt": "P", "first_of": ["mix"], "unknown": False}]
+    names = [
+        {"rank": 1, "label": "[star] :car:", "prompt": "P", "first_of": ["mix"], "unknown": False}
+    ]
     names[0] |= {"mix": 0.5, "tuned": 0.25, "parallel": 1.0}
     content = {
         "source": "s",
@@ -348,13 +350,13 @@ def test_a_terminal_gets_a_table(monkeypatch, capsys):
         "omega_b": 0.2,
         "omega_n": 0.0,
     }
-    content |= {"tuned_names": [], "other_names": ["[star]", "x"]}
+    content |= {"tuned_names": [], "other_names": ["[star] :car:", "x"]}
     predict_cli._show(content | {"images": [{"image": "a.png", "names": names}]})
     text = capsys.readouterr().out.splitlines()
     assert (
         text[0] == "s, CoOp + DPC, all shots, seed 1; 2 names compete: 2 not tuned on, read with P"
     )
-    assert text[2].split() == ["a.png", "1", "[star]", "P", "*50.0", "25.0", "100.0"]
+    assert text[2].split() == ["a.png", "1", "[star]", ":car:", "P", "*50.0", "25.0", "100.0"]
     monkeypatch.setattr("sys.stdout.isatty", lambda: True)
     predict_cli._show(content | {"images": [{"image": "a.png", "names": names}]})
-    assert "[star] " in capsys.readouterr().out.splitlines()[4]
+    assert "[star] :car: " in capsys.readouterr().out.splitlines()[4]

@@ -36,9 +36,9 @@ def test_a_terminal_shows_a_bar_and_messages_above_it(screen):
     stderr = screen(Terminal)
     for item in progress.track(range(3), "reading", unit="img"):
         if item == 2:
-            progress.LOG.info("one [odd] image")
+            progress.LOG.info("one [odd] :car: image")
     assert "reading" in stderr.getvalue() and "3/3" in stderr.getvalue()
-    assert "one [odd] image" in stderr.getvalue()
+    assert "one [odd] :car: image" in stderr.getvalue()
 
 
 def test_a_bar_is_taken_away_when_the_work_fails(screen):

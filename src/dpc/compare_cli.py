@@ -8,6 +8,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from dpc.progress import escaped
+
 if TYPE_CHECKING:
     from dpc.stages.compare import Change, Comparison
     from dpc.stages.compared_rows import Line
@@ -52,7 +54,8 @@ def _run(options: argparse.Namespace) -> None:
     from dpc.stages.sides import read_side
 
     found = compare(read_side(options.first), read_side(options.second))
-    text = _as_json(found) if options.json else "\n".join(_as_text(found, options.all))
+    lines = map(escaped, _as_text(found, options.all))
+    text = _as_json(found) if options.json else "\n".join(lines)
     sys.stdout.write(f"{text}\n")
 
 
@@ -121,9 +124,9 @@ def _verdict(found: "Comparison") -> Iterator[str]:
 
 def _trees(found: "Comparison", whole: bool) -> Iterator[str]:
     """What both were made with, where both are trees."""
-    alone = [side.name for side in found.sides if side.root is None]
-    if alone:
-        yield f"{' and '.join(alone)}: numbers alone, which do not say what they were made with"
+    if found.alone:
+        names = " and ".join(found.alone)
+        yield f"{names}: numbers alone, which do not say what they were made with"
         return
     yield from _list("parameters", map(_changed, found.params), whole)
     yield from _list("data", map(_changed, found.data), whole)
@@ -182,6 +185,8 @@ def _numbers(found: "Comparison", whole: bool) -> Iterator[str]:
         for name in datasets if whole else ():
             yield f"{name}:"
             yield from _table(lines(found, [name]))
+    if any(side.swept for side in found.sides):
+        yield "rows of sweeps: not compared; each tree's report shows its own"
 
 
 def _table(lines: "Sequence[Line]") -> Iterator[str]:

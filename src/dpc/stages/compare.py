@@ -9,11 +9,14 @@ from dpc import artifacts
 from dpc.artifacts import Examined
 from dpc.datasets.base import SPLITS
 from dpc.params.protocols import FEW_SHOT
+from dpc.progress import shots_in_words
+from dpc.report.metrics import DIGITS
 from dpc.report.scores import Row
 from dpc.stages.origins import backbone_of, parameters
 from dpc.stages.sides import Cell, Side
 
 _SHOTS = re.compile(r"shots\d+-")
+ACCURACIES = ("base", "new", "overall", "accuracy")
 ABSENT = "(none)"  # where a slice of one side has no such key
 
 
@@ -61,6 +64,11 @@ class Comparison:
         return [cell for cell in first.rows if cell in second.rows]
 
     @property
+    def alone(self) -> list[str]:
+        """Names of the sides that are numbers alone."""
+        return [side.name for side in self.sides if side.root is None]
+
+    @property
     def comparable(self) -> bool:
         """Whether an accuracy means the same on both sides."""
         return self.sides[0].protocols == self.sides[1].protocols
@@ -69,16 +77,18 @@ class Comparison:
     def identical(self) -> bool:
         """Whether both hold the same artefacts, made with the same."""
         inside = [self.other, *self.files, *self.only, self.params, self.data, self.code]
-        trees = all(side.root is not None for side in self.sides)
-        return trees and self.comparable and not any([*inside, self.libraries])
+        return not self.alone and self.comparable and not any([*inside, self.libraries])
 
 
 def compare(first: Side, second: Side) -> Comparison:
     """What differs between two sides; of what only one has, that alone is said.
 
     Where each side has one number of shots, and not the same, that is a parameter as any other:
-    cells of the same seed are compared. Under few-shot, shots are what the table goes by.
+    cells of the same seed are compared. Under few-shot, shots are what the table goes by. Where one
+    side has numbers alone, both are rounded as those are.
     """
+    if first.root is None or second.root is None:
+        first, second = _rounded(first), _rounded(second)
     drawn, few_shot = [], FEW_SHOT in (*first.protocols, *second.protocols)
     if first.shots != second.shots and len(first.shots) == len(second.shots) == 1 and not few_shot:
         drawn = [Change("run.shots", first.shots[0], second.shots[0])]
@@ -93,10 +103,7 @@ def compare(first: Side, second: Side) -> Comparison:
         same,
         len(both) - same,
         (_lacking(first.rows, second.rows), _lacking(second.rows, first.rows)),
-        (
-            [name for name in first.made if name not in second.made],
-            [name for name in second.made if name not in first.made],
-        ),
+        _unpaired(first, second),
         drawn + _changes(pairs, lambda made: parameters(made.provenance)),
         _data(pairs),
         _changes(pairs, _code),
@@ -104,6 +111,16 @@ def compare(first: Side, second: Side) -> Comparison:
         _tests(pairs),
         [side.name for side, known in zip((first, second), versions, strict=True) if not known],
         all(_accuracies(mine) == _accuracies(other) for mine, other in accuracies),
+    )
+
+
+def _unpaired(first: Side, second: Side) -> tuple[list[str], list[str]]:
+    """Of each tree the artefacts that the other lacks; numbers alone lack all, and say nothing."""
+    if first.root is None or second.root is None:
+        return [], []
+    return (
+        [name for name in first.made if name not in second.made],
+        [name for name in second.made if name not in first.made],
     )
 
 
@@ -115,14 +132,23 @@ def _lacking(rows: Mapping[Cell, Row], others: Mapping[Cell, Row]) -> list[str]:
             found.setdefault((dataset, method, shots), []).append(str(seed))
     lines = []
     for (dataset, method, shots), seeds in found.items():
-        drawn = [] if shots is None else [f"{shots or 'all'} shots"]
+        drawn = [] if shots is None else [shots_in_words(shots)]
         drawn += [] if seeds == ["None"] else [f"seed {', '.join(seeds)}"]
         lines.append(", ".join([f"{method} on {dataset}", *drawn]))
     return lines
 
 
 def _accuracies(row: Row) -> dict[str, Any]:
-    return {key: row.get(key) for key in ("base", "new", "overall", "accuracy")}
+    return {key: row.get(key) for key in ACCURACIES}
+
+
+def _rounded(side: Side) -> Side:
+    """A side with the accuracies that a metrics.json has."""
+    rows = {
+        cell: {**row} | {key: round(row[key], DIGITS) for key in ACCURACIES if key in row}
+        for cell, row in side.rows.items()
+    }
+    return replace(side, rows=rows)
 
 
 def _code(made: Examined) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from dpc.report.context import series
 from dpc.report.protocols import PROTOCOLS
+from dpc.report.rows import ladder
 from dpc.report.scores import Row
 from dpc.stages.compare import Comparison
 
@@ -28,8 +29,8 @@ class Line:
 
 
 def lines(found: Comparison, datasets: Sequence[str] | None = None) -> list[Line]:
-    """Every method's averages over seeds and sets, as the report takes them; few-shot ones have
-    their shots behind the method, ``coop+dpc@16``.
+    """Every method's averages over seeds and sets, as the report takes them, rungs of an ablation
+    last; few-shot ones have their shots behind the method, ``coop+dpc@16``.
 
     Args:
         datasets: over these alone; None: over all.
@@ -43,12 +44,11 @@ def lines(found: Comparison, datasets: Sequence[str] | None = None) -> list[Line
 
 def _averages(rows: Iterable[Row]) -> dict[str, tuple[int, dict[str, float]]]:
     """By method: number of sets, and the means of all measures."""
-    rows = [row for row in rows if row.get("rung") is None]
-    if not rows:
-        return {}
+    rows = list(rows)
     protocol = PROTOCOLS[rows[0]["protocol"]]
     averages: dict[str, tuple[int, dict[str, float]]] = {}
-    for shots, results in series(rows, protocol=protocol).items():
+    everything = [*series(rows, protocol=protocol).items(), (None, ladder(rows, protocol=protocol))]
+    for shots, results in everything:
         for contender in results.shown():
             means, most = {}, 0
             for measure in protocol.measures:

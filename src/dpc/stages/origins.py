@@ -3,6 +3,8 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from dpc.artifacts import canonical
+
 Provenance = Mapping[str, Any]
 # Keys of slices (see `dpc.stages.slices`) whose place in params.yaml does not hang on the cell.
 _PLACES = {
@@ -26,10 +28,47 @@ _TEACHER = ("teacher", "teacher_features")
 def parameters(provenance: Provenance) -> dict[str, Any]:
     """Dotted key -> value, of all parameters that the artefact's work read; a key that params.yaml
     does not have as it stands has the stage in front."""
+    if provenance["stage"] == "sweep":
+        return _of_sweep(provenance)
     found: dict[str, Any] = {}
     for key, value in (provenance["params"] or {}).items():
         found |= _flat(*_placed(key, value, provenance))
     return found
+
+
+def _of_sweep(provenance: Provenance) -> dict[str, Any]:
+    """Of all points of a sweep: what they share under its own key, the rest under the point's."""
+    cell = provenance["cell"]
+    points = {
+        point: _of_point(work, cell) for point, work in provenance["params"]["points"].items()
+    }
+    found: dict[str, Any] = {}
+    for key in dict.fromkeys(key for values in points.values() for key in values):
+        having = {point: values[key] for point, values in points.items() if key in values}
+        if len(having) == len(points) and len({canonical(value) for value in having.values()}) == 1:
+            found["run.shots: the most" if key == "shots" else key] = next(iter(having.values()))
+            continue
+        own = key.replace(f"backbones.{cell['backbone']}.", "backbone.")
+        found |= {f"sweeps.{cell['sweep']}.points.{p}.{own}": each for p, each in having.items()}
+    return found
+
+
+def _of_point(work: Mapping[str, Any], cell: Mapping[str, Any]) -> dict[str, Any]:
+    """What the stages of a point read, but the curves over ω, which points do not draw."""
+    seeds = [[seed for _, seed in group] for group in work["draws"]]
+    found: dict[str, Any] = {
+        "shots": work["draws"][0][0][0],
+        "run.seeds": [seed for group in seeds for seed in group],
+        "run.together: seeds that are trained together": seeds,
+    }
+    for kind, params in work.items():
+        stage, _, method = kind.partition("+")
+        if stage == "draws":
+            continue
+        name = f"{cell['backbone']}+{method}" if method else cell["backbone"]
+        of = {"stage": stage, "cell": {**cell, "method": name}, "params": params}
+        found |= parameters(of)
+    return {key: value for key, value in found.items() if key not in ("dpc.sweep", "dpc.sweep_new")}
 
 
 def backbone_of(provenance: Provenance) -> str:

@@ -9,8 +9,9 @@ from typing import Any
 from dpc import artifacts
 from dpc.artifacts import Examined
 from dpc.errors import DpcError
-from dpc.files import digest
+from dpc.files import digest, is_file, is_folder
 from dpc.progress import track
+from dpc.report.protocols import PROTOCOLS
 from dpc.report.scores import Row
 from dpc.stages.layout import Layout
 from dpc.store import DEFAULT, Store
@@ -41,6 +42,11 @@ class Side:
         return sorted({str(row["protocol"]) for row in self.rows.values()})
 
     @property
+    def swept(self) -> bool:
+        """Whether it holds rows of sweeps, which are none of the table."""
+        return any(each.provenance["stage"] == "sweep" for each in self.made.values())
+
+    @property
     def shots(self) -> list[int]:
         """Numbers of shots in its table."""
         return sorted({cell[2] for cell in self.rows if cell[2] is not None})
@@ -69,10 +75,10 @@ def read_side(given: Path) -> Side:
     Raises:
         DpcError: it is none of these, or an artefact in it is damaged.
     """
-    if given.is_file():
+    if is_file(given):
         beside = _tree(given.parent)
         return _numbers(given) if beside is None else _of_tree(given, beside)
-    if not given.is_dir():
+    if not is_folder(given):
         raise DpcError(f"{given} does not exist; {_EXPECTED}")
     above = [given.resolve().parent] if given.name == "report" else []
     for folder in (given, given / Layout().root, *above):
@@ -112,7 +118,7 @@ def _numbers(path: Path) -> Side:
         rows = {
             (row["dataset"], _method(row), row["shots"], row["seed"]): row
             for row in content["rows"]
-            if row["selection"] == "last"
+            if row["selection"] == "last" and PROTOCOLS[row["protocol"]]
         }
     except (OSError, ValueError, KeyError, TypeError):
         raise DpcError(f"{path} is no metrics.json of `dpc report`; {_EXPECTED}") from None
