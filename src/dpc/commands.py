@@ -206,6 +206,8 @@ def run_check(options: argparse.Namespace) -> None:
     if run.targets:
         sets += f" and {len(run.targets)} targets"
     cells = f"{sets} × {shots}{len(run.seeds)} seeds × ({rows})"
+    swept = [f"{name} ({len(params.sweeps[name].points)} points)" for name in run.sweeps]
+    cells += f", sweeps {', '.join(swept)}" if swept else ""
     print(f"{options.params}: fine; {params.protocol}, {cells}")
 
 

@@ -4,29 +4,25 @@ Time and memory are those of :mod:`dpc.stages.estimate` (to a factor of three an
 encoding of images; reading and decoding images is not counted.
 """
 
-import time
 from collections.abc import Iterator, Mapping
-
-import torch
 
 from dpc.baselines import baseline
 from dpc.clip.model import Clip
 from dpc.doctor.findings import GridReport, Problem
+from dpc.doctor.passes import forward_seconds, image_seconds
 from dpc.doctor.plans import Planner, Training, at_least_one
 from dpc.doctor.sizes import Size, drawn
+from dpc.doctor.sweeps import Point, points_beside
 from dpc.errors import DpcError
 from dpc.params.sections import Params
 from dpc.stages import slices
-from dpc.stages.activations import FORWARD_BACKWARD, image_tower
 from dpc.stages.advice import refuse
 from dpc.stages.cells import Method, draws_of, methods
 from dpc.stages.channels import BEYOND
-from dpc.stages.estimate import SLOWDOWN
 from dpc.stages.machine import matmul_rate
 from dpc.stages.plan import ORDER
 
 NUMBER, LOGIT = 4, 2  # bytes of a feature's number, and of a logit's
-TIMED = 4  # images
 COPIES = 2  # the store keeps what the tree of results holds
 
 
@@ -55,6 +51,12 @@ class Grid:
         }
         self._problems: dict[tuple[str, str], Problem] = {}
         self._trainings: list[Training] = []
+        self._swept: list[Training] = []
+        self._points = {
+            (dataset, backbone): list(points_beside(params, dataset, backbone))
+            for dataset in params.run.datasets
+            for backbone in params.run.backbones
+        }
         self._students = bool(slices.students(params))
         self._draws = len(params.run.seeds)  # of one number of shots
         self._image = image_seconds(clip)
@@ -65,6 +67,7 @@ class Grid:
         self._plan()
         seconds = dict.fromkeys(ORDER, 0.0)
         steps = [training for training in self._trainings if not training.imported]
+        points = [training for training in self._swept if not training.imported]
         for training in steps:
             stage = {"budget": "tune", "two_step": "finetune"}.get(training.stage, training.stage)
             times = 1 if stage == "teacher" else self._draws
@@ -74,7 +77,9 @@ class Grid:
             seconds["teacher"] += sum(map(self._teaching, self._params.run.datasets))
         seconds["evaluate"] += sum(map(self._testing, self._params.tested))
         seconds["evaluate"] += sum(map(self._baselines, self._params.run.datasets))
-        largest = max(steps, key=lambda each: each.step.memory, default=None)
+        seconds["sweep"] += self._draws * sum(training.plan.seconds for training in points)
+        seconds["sweep"] += sum(map(self._sweeping, self._params.run.datasets))
+        largest = max([*steps, *points], key=lambda each: each.step.memory, default=None)
         towers = [self._clip, *([self._teacher] if self._teacher else [])]
         return GridReport(
             protocol=self._params.protocol,
@@ -100,6 +105,7 @@ class Grid:
             "tune": drawn_sets * (len(run.backbones) + len(run.budget)),
             "finetune": drawn_sets * (len(run.backbones) + len(run.ablations)),
             "evaluate": sum(map(self._rows, self._params.tested)),
+            "sweep": len(run.seeds) * sum(map(len, self._points.values())),
         }
 
     def _rows(self, dataset: str) -> int:
@@ -114,15 +120,25 @@ class Grid:
                 size = self._sizes[dataset]
                 planner = Planner(at, dataset, shots, size, self._clip, self._teacher)
                 if self._students and shots == run.shots[0]:
-                    self._collect("teacher", planner.teacher())
+                    self._collect("teacher", planner.teacher(), self._trainings)
                 for backbone in run.backbones:
-                    self._collect(backbone, planner.trainings(backbone))
+                    self._collect(backbone, planner.trainings(backbone), self._trainings)
+        for (dataset, backbone), points in self._points.items():
+            for point in points:
+                own = self._own_trainings(dataset, backbone, point)
+                self._collect(backbone, own, self._swept)
 
-    def _collect(self, what: str, trainings: Iterator[Training]) -> None:
+    def _own_trainings(self, dataset: str, backbone: str, point: Point) -> Iterator[Training]:
+        size = self._sizes[dataset]
+        planner = Planner(point.params, dataset, point.shots, size, self._clip, self._teacher)
+        every = planner.trainings(backbone) if point.trains else iter(())
+        return (training for training in every if training.stage in point.trains)
+
+    def _collect(self, what: str, trainings: Iterator[Training], kept: list[Training]) -> None:
         """Keep the plans; of one kind of training, the first that cannot run is a problem."""
         try:
             for training in trainings:
-                self._trainings.append(training)
+                kept.append(training)
                 if training.imported:
                     continue
                 try:
@@ -135,40 +151,63 @@ class Grid:
 
     def _encoding(self, dataset: str) -> float:
         """Seconds for the frozen features of a dataset."""
-        params, size = self._params, self._sizes[dataset]
-        images = sum(size.test)
+        params = self._params
+        images = sum(self._sizes[dataset].test)
         if dataset not in params.run.targets:
-            views, tuned = params.data.views.count, size.tuned(params.halved)
-            for shots in params.run.shots:
-                images += self._draws * views * drawn(size.train[:tuned], shots)
-                images += self._draws * drawn(size.val[:tuned], params.data.val_shots)
-            if slices.pool_of_all(params):
-                draws = self._draws * len(params.run.shots)
-                images += draws * views * sum(size.train[:tuned])
+            pool = slices.pool_of_all(params)
+            images += sum(self._shown(dataset, shots, pool) for shots in params.run.shots)
         return images * self._image
 
-    def _teaching(self, dataset: str) -> float:
-        """Seconds for what the teacher says of a dataset's training images."""
+    def _shown(self, dataset: str, shots: int, pool: bool) -> int:
+        """Pictures that all draws of a number of shots encode; ``pool``: of all training images."""
+        size, data = self._sizes[dataset], self._params.data
+        tuned = size.tuned(self._params.halved)
+        train = drawn(size.train[:tuned], shots) + (sum(size.train[:tuned]) if pool else 0)
+        val = drawn(size.val[:tuned], data.val_shots)
+        return self._draws * (data.views.count * train + val)
+
+    def _teaching(self, dataset: str, views: int | None = None) -> float:
+        """Seconds for what the teacher says of views of a dataset's training images; None: of as
+        many as the grid's students are shown."""
         size, params = self._sizes[dataset], self._params
-        images = drawn(size.train, params.data.unlabelled) * slices.student_views(params)
-        return images * self._teacher_image
+        views = slices.student_views(params) if views is None else views
+        return drawn(size.train, params.data.unlabelled) * views * self._teacher_image
+
+    def _sweeping(self, dataset: str) -> float:
+        """Seconds for a dataset's points of sweeps, their trainings aside."""
+        total, beside = 0.0, set()
+        for backbone in self._params.run.backbones:
+            for point in self._points[dataset, backbone]:
+                kinds = (Method(backbone), Method(backbone, "dpc"))
+                rows = [self._reading(point.params, method, dataset) for method in kinds]
+                total += self._draws * sum(rows)
+                beside |= set(point.beside(self._params))
+        for kind, number, pool in beside:
+            if kind == "teacher":
+                total += self._teaching(dataset, number)
+            else:
+                total += self._shown(dataset, number, pool) * self._image
+        return total
 
     def _testing(self, dataset: str) -> float:
-        """Seconds for the rows of a dataset: each mix reads every class, and every test image
-        where a backbone prompts the image tower."""
-        params, size = self._params, self._sizes[dataset]
+        """Seconds for the rows of a dataset."""
+        params = self._params
+        return sum(
+            len(draws_of(method, params)) * self._reading(params, method, dataset)
+            for method in methods(params)
+        )
+
+    def _reading(self, params: Params, method: Method, dataset: str) -> float:
+        """Seconds for one row: each mix reads every class, and every test image where a backbone
+        prompts the image tower."""
         kinds = {each.backbone: each.plan for each in self._trainings if each.stage == "tune"}
-        classes, total = len(size.classnames), 0.0
-        for method in methods(params):
-            plan = kinds.get(method.backbone)
-            if plan is None:
-                continue
-            mixes = self._mixes(method, dataset)
-            one = classes * forward_seconds(self._clip, plan.text.flops)
-            if plan.images:
-                one += sum(size.test) * forward_seconds(self._clip, plan.image.flops)
-            total += len(draws_of(method, params)) * mixes * one
-        return total
+        plan, size = kinds.get(method.backbone), self._sizes[dataset]
+        if plan is None:
+            return 0.0
+        one = len(size.classnames) * forward_seconds(self._clip, plan.text.flops)
+        if plan.images:
+            one += sum(size.test) * forward_seconds(self._clip, plan.image.flops)
+        return self._mixes(params, method, dataset) * one
 
     def _baselines(self, dataset: str) -> float:
         """Seconds for the training of a dataset's baselines."""
@@ -184,23 +223,24 @@ class Grid:
         )
         return self._draws * operations / matmul_rate(self._clip, self._clip.embed_dim)
 
-    def _mixes(self, method: Method, dataset: str) -> float:
+    def _mixes(self, params: Params, method: Method, dataset: str) -> float:
         """Passes over all test images; where classes are halved, each sees half of them."""
-        dpc = self._params.stage_two(method.backbone)
+        dpc = params.stage_two(method.backbone)
         weight, weight_new = method.weights(dpc)
         curves = method.kind == "dpc"
-        tuned = len({weight, *((*dpc.sweep, *BEYOND) if curves else ())})
+        tuned = len({weight, *((*dpc.sweep, *BEYOND) if curves and dpc.sweep else ())})
         others = len({weight_new, *(dpc.sweep_new if curves else ())})
-        if dataset in self._params.run.targets:
+        if dataset in params.run.targets:
             return others
-        if self._params.halved:
-            joint = self._params.protocol == "generalized"
+        if params.halved:
+            joint = params.protocol == "generalized"
             return float(tuned + others) if joint else (tuned + others) / 2
         return tuned
 
     def _disk(self) -> int:
         """Bytes of features, logits and prompts."""
-        total = sum(self._draws * training.learned for training in self._trainings)
+        trainings = [*self._trainings, *self._swept]
+        total = sum(self._draws * training.learned for training in trainings)
         for dataset in self._params.tested:
             total += NUMBER * self._clip.embed_dim * sum(self._sizes[dataset].test)
             total += self._logit_bytes(dataset) + self._taught_bytes(dataset)
@@ -237,25 +277,10 @@ class Grid:
         if self._params.protocol == "base-to-new":
             classes = size.tuned(halved=True)
         each = LOGIT * classes + 16  # beside it label and prediction
-        return self._rows(dataset) * sum(size.test) * each
-
-
-def image_seconds(clip: Clip) -> float:
-    """Of a frozen image tower, for one image; a tower that is no ViT is timed on a few."""
-    if hasattr(clip.model.visual, "transformer"):
-        return forward_seconds(clip, image_tower(clip, (), clip.precision == "bf16").flops)
-    images = torch.zeros(TIMED, 3, clip.image_size, clip.image_size)
-    with torch.no_grad():
-        clip.encode_image(images)  # the first call sets the library up
-        begin = time.perf_counter()
-        float(clip.encode_image(images).sum())  # a GPU is done when the number is here
-    return (time.perf_counter() - begin) / TIMED
-
-
-def forward_seconds(clip: Clip, flops: float) -> float:
-    """Seconds of a pass without gradients, out of the operations of one with them."""
-    rate = matmul_rate(clip, clip.text_width)
-    return SLOWDOWN[clip.precision] * flops / FORWARD_BACKWARD / rate
+        names = self._params.run.backbones
+        points = sum(len(self._points.get((dataset, name), ())) for name in names)
+        rows = self._rows(dataset) + 2 * self._draws * points  # with DPC and without
+        return rows * sum(size.test) * each
 
 
 def _bytes_of(clip: Clip) -> int:

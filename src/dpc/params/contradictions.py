@@ -1,9 +1,8 @@
 """Values that are each allowed but do not go together."""
 
 import difflib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable
 from dataclasses import replace
-from typing import Any
 
 from dpc.backbones import BACKBONES
 from dpc.baselines import BASELINES
@@ -12,7 +11,7 @@ from dpc.params.clip_rules import clip_problems, teacher_problems
 from dpc.params.import_rules import import_problems
 from dpc.params.protocol_rules import protocol_problems
 from dpc.params.sections import Dpc, Params
-from dpc.params.sweep_rules import applied, lacking, resolved, shots_of
+from dpc.params.sweep_rules import applied, lacking
 
 
 def contradictions(params: Params) -> list[str]:
@@ -145,31 +144,17 @@ def _grid(params: Params) -> list[str]:
 
 
 def _points(params: Params) -> list[str]:
-    """What contradicts itself at a point of a sweep that runs, and not in the grid."""
-    found = []
-    bare = replace(params, run=replace(params.run, sweeps=[]))
+    """What contradicts itself at a point of a sweep that runs, and nowhere else."""
+    bare, found = replace(params, run=replace(params.run, sweeps=[])), []
     for name in params.run.sweeps:
         for backbone in params.run.backbones:
             if lacking(params, name, backbone):
                 continue
             for point, changes in params.sweeps[name].points.items():
-                lines = _at_point(bare, backbone, changes)
+                changed = applied(bare, backbone, changes)
+                lines = contradictions(changed) if changed is not bare else []
                 found += [f"sweeps.{name}.points.{point}: {line}" for line in lines]
-    return list(dict.fromkeys(found))
-
-
-def _at_point(params: Params, backbone: str, changes: Mapping[str, Any]) -> Iterator[str]:
-    """Its contradictions, once for all data sets whose exceptions are the same."""
-    shots, seen = shots_of(params, changes), []
-    for dataset in params.run.datasets:
-        there = resolved(params, dataset, shots)
-        if there in seen:
-            continue
-        seen.append(there)
-        here = applied(there, backbone, changes)
-        if here is not there and (lines := contradictions(here)):
-            of_the_grid = contradictions(there)
-            yield from (line for line in lines if line not in of_the_grid)
+    return found
 
 
 def _dpc(params: Params) -> list[str]:
