@@ -10,7 +10,9 @@ from matplotlib.axes import Axes
 from dpc.evaluation.calibration import Bin, ece, overconfidence, pooled
 from dpc.evaluation.statistics import Summary, summarize
 from dpc.report.context import Report
-from dpc.report.csvs import Field, csv_text
+from dpc.report.csvs import Field, csv_text, shots_field
+from dpc.report.effects import Series
+from dpc.report.export import of_shots
 from dpc.report.predictions import PARTS
 from dpc.report.rows import Results
 from dpc.report.scores import Contender, Score
@@ -37,11 +39,10 @@ class Calibration:
 def section(report: Report) -> Section | None:
     """Calibration by method, a reliability diagram for each backbone; None where no row tells."""
     results = report.results
-    shown = [part for part in PARTS if any(calibration(results, m, part) for m in results.shown())]
+    shown = [part for part in PARTS if any(_all_bins(results, m, part) for m in results.shown())]
     if not shown:
         return None
-    table = {m: {part: calibration(results, m, part) for part in shown} for m in results.shown()}
-    table = {m: each for m, each in table.items() if any(each.values())}
+    told = [m for m in results.shown() if any(_all_bins(results, m, part) for part in shown)]
     drawings = [_drawing(results, backbone, shown) for backbone in results.backbones]
     words = (
         "The top probability of an image against how often such images are right. On the diagonal "
@@ -51,9 +52,10 @@ def section(report: Report) -> Section | None:
     values = {
         "parts": {part: PARTS[part] for part in shown},
         "lines": [
-            (m, [text for part in shown for text in _cells(m, each[part])])
-            for m, each in table.items()
+            (m, [text for part in shown for text in _cells(m, calibration(results, m, part))])
+            for m in told
         ],
+        "sets": "targets" if results.protocol.transfers else "data sets",
         "more": at_most_shots(report),
     }
     return Section(
@@ -64,30 +66,37 @@ def section(report: Report) -> Section | None:
         words,
         (Gallery([each for each in drawings if each is not None], wide=True),),
         values,
-        {"calibration.csv": calibration_csv(results, shown)},
+        {"calibration.csv": calibration_csv(report.series)},
     )
 
 
 def calibration(results: Results, contender: Contender, part: str) -> Calibration | None:
-    """Mean over the data sets of each seed's own, then over the seeds. A seed that fewer data sets
-    tell of than another is left out; None where no row tells."""
-    by_seed: dict[int | None, list[list[Bin]]] = {}
-    for dataset in results.datasets:
+    """Mean over the pooled data sets of each seed's own, then over the seeds; None where no seed
+    tells of them all, as means over other data sets would compare the data sets."""
+    whole = list(by_seed(results, contender, part).values())
+    return calibration_of(whole) if whole else None
+
+
+def by_seed(results: Results, contender: Contender, part: str) -> dict[int | None, list[list[Bin]]]:
+    """The bins of each pooled data set, of the seeds that tell of them all."""
+    found: dict[int | None, list[list[Bin]]] = {}
+    for dataset in results.pooled:
         for score in results.runs(dataset, contender):
             bins = bins_of(score, part)
             if bins is not None:
-                by_seed.setdefault(score.seed, []).append(bins)
-    most = max((len(each) for each in by_seed.values()), default=0)
-    whole = [each for each in by_seed.values() if len(each) == most]
-    if not whole:
-        return None
+                found.setdefault(score.seed, []).append(bins)
+    return {seed: each for seed, each in found.items() if len(each) == len(results.pooled)}
+
+
+def calibration_of(seeds: Sequence[Sequence[list[Bin]]]) -> Calibration:
+    """Of the bins of every data set, seed by seed."""
 
     def over_sets(of: Sequence[float]) -> float:
         return math.fsum(of) / len(of)
 
     return Calibration(
-        summarize([over_sets([ece(bins) for bins in each]) for each in whole]),
-        summarize([over_sets([overconfidence(bins) for bins in each]) for each in whole]),
+        summarize([over_sets([ece(bins) for bins in each]) for each in seeds]),
+        summarize([over_sets([overconfidence(bins) for bins in each]) for each in seeds]),
     )
 
 
@@ -105,19 +114,31 @@ def _cells(contender: Contender, found: Calibration | None) -> list[str]:
 
 def sentence(results: Results, part: str) -> str:
     """Whether zero-shot CLIP, each backbone, and DPC on it are over- or under-confident on a part,
-    out of the numbers."""
-    zero = calibration(results, results.contender("zero_shot", "zero_shot"), part)
-    texts = [] if zero is None else [f"zero-shot CLIP is {_sure(zero.sure.mean)}"]
+    out of the numbers of the seeds that all of them have."""
+    kinds = [("zero_shot", "zero_shot")]
+    kinds += [(backbone, kind) for backbone in results.backbones for kind in ("plain", "dpc")]
+    held = {kind: by_seed(results, results.contender(*kind), part) for kind in kinds}
+    seeded = [set(each) for each in held.values() if each and None not in each]
+    shared = set.intersection(*seeded) if seeded else set()
+
+    def sure(backbone: str, kind: str) -> float | None:
+        whole = held[backbone, kind].items()
+        of = [each for seed, each in whole if seed is None or seed in shared]
+        return calibration_of(of).sure.mean if of else None
+
+    zero = sure("zero_shot", "zero_shot")
+    texts = [] if zero is None else [f"zero-shot CLIP is {_sure(zero)}"]
     for backbone in results.backbones:
-        plain = calibration(results, results.contender(backbone, "plain"), part)
-        dpc = calibration(results, results.contender(backbone, "dpc"), part)
+        plain, dpc = sure(backbone, "plain"), sure(backbone, "dpc")
         if plain is not None:
-            text = f"{results.names[backbone]} {_sure(plain.sure.mean)}"
+            text = f"{results.names[backbone]} {_sure(plain)}"
             if dpc is not None:
-                same = round(dpc.sure.mean - plain.sure.mean, 2) == 0
-                text += f", with DPC {'the same' if same else _sure(dpc.sure.mean)}"
+                same = round(dpc - plain, 2) == 0
+                text += f", with DPC {'the same' if same else _sure(dpc)}"
             texts.append(text)
     start = PARTS[part][:1].upper() + PARTS[part][1:]
+    if seeded and shared != set(results.seeds):
+        start += f" ({len(shared)} of {len(results.seeds)} seeds, those that all methods have)"
     return f"{start}, in points: {'; '.join(texts)}." if texts else ""
 
 
@@ -162,10 +183,10 @@ def _drawing(results: Results, backbone: str, shown: Sequence[str]) -> Drawing |
 
 
 def _all_bins(results: Results, contender: Contender, part: str) -> list[Bin]:
-    """The bins of every run together; none where no row tells."""
+    """The bins of every run on the pooled data sets together; none where no row tells."""
     every = [
         bins
-        for dataset in results.datasets
+        for dataset in results.pooled
         for score in results.runs(dataset, contender)
         if (bins := bins_of(score, part)) is not None
     ]
@@ -203,17 +224,18 @@ def _paint(
     )
 
 
-def calibration_csv(results: Results, shown: Sequence[str]) -> str:
+def calibration_csv(series: Series) -> str:
     """Calibration of every run."""
-    lines: list[Sequence[Field]] = [
-        ("dataset", "method", "seed", "part", "ece", "confidence_minus_accuracy")
-    ]
-    for dataset in results.datasets:
-        for contender in results.shown():
-            for score in results.runs(dataset, contender):
-                for part in shown:
-                    bins = bins_of(score, part)
-                    if bins is not None:
-                        start = [dataset, contender.key, score.seed, part]
-                        lines.append([*start, ece(bins), overconfidence(bins)])
+    fields = ("seed", "part", "ece", "confidence_minus_accuracy")
+    lines: list[Sequence[Field]] = [("dataset", "method", *shots_field(series), *fields)]
+    first = next(iter(series.values()))
+    for dataset in first.datasets:
+        for contender in first.shown():
+            for shots, results in of_shots(series, contender):
+                for score in results.runs(dataset, contender):
+                    for part in PARTS:
+                        bins = bins_of(score, part)
+                        if bins is not None:
+                            start = [dataset, contender.key, *shots, score.seed, part]
+                            lines.append([*start, ece(bins), overconfidence(bins)])
     return csv_text(lines)

@@ -12,7 +12,7 @@ from matplotlib.ticker import MaxNLocator
 from dpc.report.channels import GROUPS, Line, Part, profiles_of
 from dpc.report.context import Report
 from dpc.report.rows import Results
-from dpc.report.svg import LINES, TONES, Drawing, color, draw, slug, tone
+from dpc.report.svg import Drawing, color, draw, line_marker, slug, tone
 
 WIDTH, HEIGHT, MARGIN = 4.6, 0.26, 1.35  # inches: of the figure, of a part, of title, axis, legend
 LINE_SIZE = (4.6, 3.4)
@@ -202,14 +202,14 @@ def _line(
     for weight in used:
         axes.axvline(weight, color=color("quiet"), linewidth=0.9, linestyle="dotted")
     for line in found:
-        name = tone(results.backbones, line.contender.backbone)
+        backbone = line.contender.backbone
         apart = line.contender.transductive
         axes.plot(
             list(line.points),
             list(line.points.values()),
             "--" if apart else "-",
-            color=color(name),
-            marker=LINES[TONES.index(name)],
+            color=color(tone(results.backbones, backbone)),
+            marker=line_marker(results.backbones, backbone),
             fillstyle="none" if apart else "full",
             markersize=4,
             label=line.contender.name,

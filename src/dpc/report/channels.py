@@ -95,7 +95,9 @@ class Part:
             return CONTRADICTED, "less alike than after a step of that length in any order"
         if self.above <= half:
             return OPEN, "alike, but no more than after a step of that length in any order"
-        if self.other is not None and self.other >= self.value:
+        if self.other is None:
+            return OPEN, "more alike than chance and such a step explain, with no other seed beside"
+        if self.other >= self.value:
             return OPEN, "alike, but prompts tuned apart are as well"
         return CONFIRMED, "more alike than chance, such a step and another seed explain"
 

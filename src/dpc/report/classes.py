@@ -1,14 +1,14 @@
 """Class by class: what a second prompt repairs and what it breaks, and what is taken for what."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from dpc.evaluation.confusion import confused, per_class
 from dpc.evaluation.statistics import TIE
 from dpc.report.context import Report
-from dpc.report.csvs import Field, csv_text
+from dpc.report.csvs import Field, csv_text, shots_cell, shots_field
 from dpc.report.pictures import Album
 from dpc.report.predictions import (
     PARTS,
@@ -27,9 +27,6 @@ from dpc.report.words import DASH, points
 SHOWN = 3  # classes to each side
 PAIRS = 5  # confusions of a backbone
 CLASS_FIELDS = (
-    "dataset",
-    "first",
-    "second",
     "part",
     "class",
     "images",
@@ -83,10 +80,16 @@ class Confusion:
     second: float
 
 
+# By data set, backbone and part, the most frequent first.
+Mistakes = dict[tuple[str, str, str], list[Confusion]]
+
+
 def section(report: Report) -> Section | None:
     """Which classes change, by comparison; of each data set the largest changes, and what is
     confused with what. None where no predictions are at hand."""
-    compared = comparison_list(report)
+    by_shots = {shots: comparison_list(each) for shots, each in report.apart.items()}
+    mistakes = {shots: mistaken(each) for shots, each in report.apart.items()}
+    compared = list(by_shots.values())[-1]
     if not compared:
         return None
     album = Album(report.context, "classes")
@@ -94,7 +97,7 @@ def section(report: Report) -> Section | None:
         (
             dataset,
             [block for each in compared if (block := _block(album, each, dataset))],
-            _confusions(report, album, dataset),
+            _confusions(report, album, dataset, list(mistakes.values())[-1]),
         )
         for dataset in report.results.datasets
     ]
@@ -105,7 +108,10 @@ def section(report: Report) -> Section | None:
         "sheet": album.sheet(),
         "more": at_most_shots(report),
     }
-    files = {"classes.csv": classes_csv(compared), "confusions.csv": confusions_csv(report)}
+    files = {
+        "classes.csv": classes_csv(by_shots),
+        "confusions.csv": confusions_csv(report, mistakes),
+    }
     return Section(
         "classes", "Class by class", "Classes", "classes.html.j2", values=values, files=files
     )
@@ -211,17 +217,24 @@ def confusions(report: Report, dataset: str, backbone: str, part: str) -> list[C
     ]
 
 
-def _confusions(report: Report, album: Album, dataset: str) -> list[tuple[str, list[list[Any]]]]:
+def mistaken(report: Report) -> Mistakes:
+    """The confusions of every backbone that ran with DPC."""
+    return {
+        (dataset, first.backbone, part): confusions(report, dataset, first.backbone, part)
+        for dataset in report.results.datasets
+        for first, _ in comparisons(report.results)
+        if first.kind == "dpc"
+        for part in parts(report, dataset, first)
+    }
+
+
+def _confusions(
+    report: Report, album: Album, dataset: str, mistakes: Mistakes
+) -> list[tuple[str, list[list[Any]]]]:
     """Of each backbone and part that its DPC changes the most frequent confusions, as cells."""
-    found = []
-    for first, second in comparisons(report.results):
-        if first.kind != "dpc":
-            continue
-        for part in parts(report, dataset, first):
-            each = runs(report, dataset, first, second, part)
-            if not any((run.first != run.second).any() for run in each):
-                continue
-            every = all_names(report, dataset)
+    every, found = all_names(report, dataset), []
+    for (name, backbone, part), pairs in mistakes.items():
+        if name == dataset and any(pair.first != pair.second for pair in pairs):
             cells = [
                 [
                     album.show(dataset, pair.label, every[pair.label]),
@@ -230,36 +243,34 @@ def _confusions(report: Report, album: Album, dataset: str) -> list[tuple[str, l
                     f"{pair.first:.1f}",
                     points(pair.first - pair.second, 1),
                 ]
-                for pair in confusions(report, dataset, first.backbone, part)[:PAIRS]
+                for pair in pairs[:PAIRS]
             ]
-            found.append((f"{second.name}, images of {PARTS[part]}", cells))
+            found.append((f"{report.results.names[backbone]}, images of {PARTS[part]}", cells))
     return found
 
 
-def classes_csv(compared: Sequence[Comparison]) -> str:
+def classes_csv(by_shots: Mapping[int | None, Sequence[Comparison]]) -> str:
     """Every class of every comparison."""
-    lines: list[Sequence[Field]] = [CLASS_FIELDS]
-    for each in compared:
-        for changes in each.changes.values():
-            for one in changes:
-                start = [one.dataset, each.first.key, each.second.key, each.part, one.name]
+    lines: list[Sequence[Field]] = [
+        ("dataset", "first", "second", *shots_field(by_shots), *CLASS_FIELDS)
+    ]
+    for shots, compared in by_shots.items():
+        for each in compared:
+            methods = [each.first.key, each.second.key, *shots_cell(shots)]
+            for one in (change for changes in each.changes.values() for change in changes):
                 numbers = [one.images, one.seeds, one.first, one.second, one.difference]
-                lines.append([*start, *numbers])
+                lines.append([one.dataset, *methods, each.part, one.name, *numbers])
     return csv_text(lines)
 
 
-def confusions_csv(report: Report) -> str:
+def confusions_csv(report: Report, by_shots: Mapping[int | None, Mistakes]) -> str:
     """Every pair of classes that a backbone confuses, with DPC and without."""
-    lines: list[Sequence[Field]] = [
-        ("dataset", "backbone", "part", "class", "taken_for", "alone", "with_dpc")
-    ]
-    for dataset in report.results.datasets:
-        for first, _ in comparisons(report.results):
-            if first.kind != "dpc":
-                continue
-            for part in parts(report, dataset, first):
-                every = all_names(report, dataset)
-                for pair in confusions(report, dataset, first.backbone, part):
-                    words = [every[pair.label], every[pair.taken]]
-                    lines.append([dataset, first.backbone, part, *words, pair.second, pair.first])
+    fields = ("part", "class", "taken_for", "alone", "with_dpc")
+    lines: list[Sequence[Field]] = [("dataset", "backbone", *shots_field(by_shots), *fields)]
+    for shots, mistakes in by_shots.items():
+        for (dataset, backbone, part), pairs in mistakes.items():
+            every, start = all_names(report, dataset), [dataset, backbone, *shots_cell(shots), part]
+            for pair in pairs:
+                words = [every[pair.label], every[pair.taken]]
+                lines.append([*start, *words, pair.second, pair.first])
     return csv_text(lines)

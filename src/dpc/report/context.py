@@ -103,12 +103,17 @@ class Report:
         """The results; of a series, those of the most shots."""
         return list(self.series.values())[-1]
 
+    @property
+    def apart(self) -> dict[int | None, "Report"]:
+        """A report of each number of shots alone; itself where there is no series."""
+        return {shots: replace(self, series={shots: one}) for shots, one in self.series.items()}
+
 
 def report(rows: Iterable[Row], context: ReportContext) -> Report:
     """Put the rows of a report in order.
 
     Raises:
-        DpcError: a row that cannot be read, see :func:`dpc.report.rows.collect`.
+        DpcError: a row that cannot be read, see `dpc.report.rows.collect`.
     """
     rows, protocol = list(rows), context.protocol
     order = (context.names, context.backbones)

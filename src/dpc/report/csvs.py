@@ -2,7 +2,8 @@
 
 import csv
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 Field = str | float | None
 
@@ -13,6 +14,16 @@ def csv_text(lines: Iterable[Sequence[Field]]) -> str:
     writer = csv.writer(buffer, lineterminator="\n")
     writer.writerows([_field(value) for value in line] for line in lines)
     return buffer.getvalue()
+
+
+def shots_field(series: Mapping[int | None, Any]) -> list[str]:
+    """The heading of the column of shots, where a report goes by their number."""
+    return [] if None in series else ["shots"]
+
+
+def shots_cell(shots: int | None) -> list[str]:
+    """What stands below it."""
+    return [] if shots is None else [str(shots)]
 
 
 def _field(value: Field) -> str:

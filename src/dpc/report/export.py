@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from dpc.evaluation.statistics import detectable
 from dpc.report.ablations import rung_key, rungs
-from dpc.report.csvs import csv_text
+from dpc.report.csvs import csv_text, shots_cell, shots_field
 from dpc.report.curves import Point, curve, losses
 from dpc.report.effects import Effect, Series
 from dpc.report.recipes import facts
@@ -18,13 +18,13 @@ def table_csv(series: Series) -> str:
     """The main table, one line a data set and method (and shots), all three rules for ω_b."""
     results = next(iter(series.values()))
     metrics = results.protocol.metrics
-    fields = ["dataset", "method", *_shots_field(series), "transductive", "selection", "omega_b"]
+    fields = ["dataset", "method", *shots_field(series), "transductive", "selection", "omega_b"]
     fields += ["seeds", *_accuracy_fields(metrics)]
     fields += ["h_mean"] * ("h" in metrics) + ["images_seen", "images_per_step", "steps", "learned"]
     lines = [fields]
     for name in (*results.datasets, AVERAGE):
         for contender in results.contenders:
-            for shots, each in _of(series, contender):
+            for shots, each in of_shots(series, contender):
                 line = _table_line(each, contender, name)
                 if line is not None:
                     lines.append([name, contender.key, *shots, *line])
@@ -46,17 +46,11 @@ def _table_line(results: Results, contender: Contender, name: str) -> list[str] 
     return line + [_number(value) for value in numbers]
 
 
-def _shots_field(series: Series) -> list[str]:
-    return [] if None in series else ["shots"]
-
-
-def _of(series: Series, contender: Contender) -> Iterator[tuple[list[str], Results]]:
+def of_shots(series: Series, contender: Contender) -> Iterator[tuple[list[str], Results]]:
     """The results of a contender by shots, if they go by shots; zero-shot CLIP has no shots."""
     for number, (shots, results) in enumerate(series.items()):
-        if shots is None:
-            yield [], results
-        elif contender.kind != "zero_shot":
-            yield [str(shots)], results
+        if shots is None or contender.kind != "zero_shot":
+            yield shots_cell(shots), results
         elif number == 0:
             yield [""], results
 
@@ -64,11 +58,11 @@ def _of(series: Series, contender: Contender) -> Iterator[tuple[list[str], Resul
 def curves_csv(series: Series) -> str:
     """Every point of the ω curves."""
     fields = ["curve", "split", "weight", "mean", "std", "seeds"]
-    lines = [["dataset", "method", *_shots_field(series), *fields]]
+    lines = [["dataset", "method", *shots_field(series), *fields]]
     first = next(iter(series.values()))
     for dataset in first.datasets:
         for contender in first.shown():
-            for shots, results in _of(series, contender):
+            for shots, results in of_shots(series, contender):
                 runs = results.runs(dataset, contender)
                 for name, split in (("omega_b", "test"), ("omega_b", "val"), ("omega_n", "test")):
                     for point in curve(runs, name, split):
@@ -80,11 +74,11 @@ def curves_csv(series: Series) -> str:
 def losses_csv(series: Series) -> str:
     """Every point of the training curves."""
     fields = ["loss", "epoch", "mean", "std", "seeds"]
-    lines = [["dataset", "method", *_shots_field(series), *fields]]
+    lines = [["dataset", "method", *shots_field(series), *fields]]
     first = next(iter(series.values()))
     for dataset in first.trained:
         for contender in first.shown():
-            for shots, results in _of(series, contender):
+            for shots, results in of_shots(series, contender):
                 for name, points in losses(results.runs(dataset, contender)).items():
                     for point in points:
                         start = [dataset, contender.key, *shots, name, f"{point.x:g}"]

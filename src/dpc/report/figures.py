@@ -11,7 +11,7 @@ from matplotlib.ticker import MaxNLocator
 from dpc.report.curves import MAIN_LOSSES, Point, average_curve, change_curve, curve_sets, losses
 from dpc.report.protocols import capital
 from dpc.report.rows import Results
-from dpc.report.svg import LINES, TONES, Drawing, color, draw, slug, tone
+from dpc.report.svg import Drawing, color, draw, line_marker, slug, tone
 
 DASHES = ("-", "--", "-.", ":")
 POINT = ("mean", "std", "seeds")  # of a point, after its place
@@ -30,7 +30,7 @@ def weight_curves(results: Results, curve_name: str) -> list[Drawing]:
 def change_curves(results: Results, curve_name: str) -> list[Drawing]:
     """What ω_b or ω_n changes against the backbone alone: a panel a data set, a line a backbone.
 
-    None of a single data set, whose curves :func:`weight_curves` draws.
+    None of a single data set, whose curves `weight_curves` draws.
     """
     sets = curve_sets(results, curve_name)
     panels = [_set_panel(results, curve_name, name) for name in sets if len(sets) > 1]
@@ -52,7 +52,7 @@ def _backbone_panel(results: Results, curve_name: str, backbone: str) -> Drawing
     title += f", {sets[0]}" if len(sets) == 1 else f", average of {len(sets)}"
     words, tint = (title, symbol, split), tone(results.backbones, backbone)
     return draw(
-        slug(curve_name, backbone),
+        slug(curve_name.replace("_", "-"), backbone),
         title,
         _curve_alt(title, symbol, noun, test, val),
         PANEL,
@@ -88,7 +88,7 @@ def _set_panel(results: Results, curve_name: str, dataset: str) -> Drawing | Non
         for backbone, points in lines.items()
     )
     return draw(
-        slug(curve_name, "change", dataset),
+        slug(curve_name.replace("_", "-"), "change", dataset),
         dataset,
         alt,
         PANEL,
@@ -109,21 +109,20 @@ def _change_panel(
     title, symbol, split = words
     axes.axhline(0, color=color("quiet"), linewidth=0.9)
     for backbone, points in lines.items():
-        name = tone(results.backbones, backbone)
         apart = backbone in results.transductive
         axes.plot(
             [point.x for point in points],
             [point.mean for point in points],
             "--" if apart else "-",
-            color=color(name),
-            marker=LINES[TONES.index(name)],
+            color=color(tone(results.backbones, backbone)),
+            marker=line_marker(results.backbones, backbone),
             fillstyle="none" if apart else "full",
             markersize=4,
             label=f"{results.names[backbone]} (transductive)" if apart else results.names[backbone],
             zorder=3,
         )
     axes.set_title(title)
-    axes.set_xlabel(f"{symbol[0]}$_{symbol[-1]}$")
+    axes.set_xlabel(f"{symbol[0]}$_{symbol[-1]}$", parse_math=True)
     axes.set_ylabel(f"{split}, change (points)")
     axes.xaxis.set_major_locator(MaxNLocator(5))
     axes.yaxis.set_major_locator(MaxNLocator(5))
@@ -181,7 +180,7 @@ def _weight_panel(
     if val:
         _band(axes, val, "quiet", "--", f"{split}, validation shots")
     axes.set_title(title)
-    axes.set_xlabel(f"{symbol[0]}$_{symbol[-1]}$")
+    axes.set_xlabel(f"{symbol[0]}$_{symbol[-1]}$", parse_math=True)
     axes.set_ylabel("accuracy (%)")
     axes.xaxis.set_major_locator(MaxNLocator(5))
     axes.yaxis.set_major_locator(MaxNLocator(5))

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from dpc.evaluation.statistics import critical
 from dpc.report.context import shots_name, shots_text
 from dpc.report.effects import Effect, Series, answered, by_construction
-from dpc.report.protocols import Measure, Question
+from dpc.report.protocols import Measure, Question, capital
 from dpc.report.rows import Results
 from dpc.report.scores import Contender
 from dpc.report.words import (
@@ -106,18 +106,21 @@ def headline(series: Series) -> list[str]:
 
 
 def few_seeds(effects: Sequence[Effect]) -> list[str]:
-    """What one or two seeds can tell, where the comparisons have no more."""
-    fewest = min((each.seeds.n for each in effects if each.seeds is not None), default=None)
-    if fewest == 1:
-        return ["One seed has no spread: nothing is tested."]
-    if fewest == 2:
-        wide = f"{critical(1):.1f}"
-        return [
-            "Two seeds leave one degree of freedom: an interval reaches "
-            f"{wide} standard errors to each side, and only differences far above the seeds' "
-            "spread can be found."
-        ]
-    return []
+    """What one or two seeds can tell, and of which backbones where the others have more."""
+    told = {
+        1: "one seed has no spread: nothing is tested",
+        2: "two seeds leave one degree of freedom: an interval reaches "
+        f"{critical(1):.1f} standard errors to each side, and only differences far above the "
+        "seeds' spread can be found",
+    }
+    counts = {each.first.name: each.seeds.n for each in effects if each.seeds is not None}
+    lines = []
+    for few, text in told.items():
+        names = [name for name, count in counts.items() if count == few]
+        if names:
+            some = f"On {listed(names)}, " if len(names) < len(counts) else ""
+            lines.append(f"{some}{text}." if some else f"{capital(text)}.")
+    return lines
 
 
 def by_shots_sentence(series: Series) -> str:

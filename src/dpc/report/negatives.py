@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from dpc.report.context import Report
-from dpc.report.csvs import Field, csv_text
+from dpc.report.csvs import Field, csv_text, shots_cell, shots_field
 from dpc.report.pictures import Album
 from dpc.report.predictions import Run, names, parts, runs, tuned_classes
 from dpc.report.scores import Contender, Score
@@ -13,6 +13,7 @@ from dpc.report.sections import Section, at_most_shots
 from dpc.report.words import DASH, listed
 
 SHOWN = 5  # pairs of a backbone
+UNTESTED = "Whether that is more than chance is not tested."
 
 
 @dataclass(frozen=True)
@@ -118,41 +119,55 @@ def coverage_cells(each: Sequence[Coverage]) -> list[str]:
     total = {
         field: sum(getattr(one, field) for one in each) for field in Coverage.__dataclass_fields__
     }
-    wrong = total["inside"] + total["outside"]
+    wrong, alike = total["inside"] + total["outside"], expected(each)
     return [
         _share(total["drawn"], total["possible"]),
         f"{wrong / len(each):.1f}",
         _share(total["inside"], wrong),
+        DASH if alike is None else _share(alike, 1),
         _share(total["repaired_inside"], total["inside"]),
         _share(total["repaired_outside"], total["outside"]),
     ]
 
 
-def _share(part: int, whole: int) -> str:
+def _share(part: float, whole: int) -> str:
     return f"{100 * part / whole:.1f} %" if whole else DASH
 
 
 def verdict(found: Mapping[str, Sequence[Coverage]]) -> str:
-    """Whether P's mistakes on test images are pairs that training saw more often than chance has
-    it, backbone by backbone."""
+    """Whether P's mistakes on test images are pairs that training saw more often than any pair of
+    classes would be, backbone by backbone."""
     more: list[str] = []
     less: list[str] = []
     for name, each in found.items():
-        wrong = sum(one.inside + one.outside for one in each)
-        if wrong:
+        alike = expected(each)
+        if alike is not None:
+            wrong = sum(one.inside + one.outside for one in each)
             hit = sum(one.inside for one in each) / wrong
-            chance = sum(one.drawn for one in each) / sum(one.possible for one in each)
-            (more if hit > chance else less).append(name)
+            (more if hit > alike else less).append(name)
     told = "the classes that test images are taken for were hard negatives of training"
     texts = []
     if more:
         texts.append(
-            f"With {listed(more)}, {told} more often than pairs of classes at large: the sampler "
-            "finds confusions that the test has too."
+            f"With {listed(more)}, {told} more often than other pairs of classes would be: the "
+            "sampler finds confusions that the test has too."
         )
     if less:
-        texts.append(f"With {listed(less)}, {told} no more often than pairs of classes at large.")
-    return " ".join(texts)
+        texts.append(
+            f"With {listed(less)}, {told} no more often than other pairs of classes would be."
+        )
+    return " ".join([*texts, UNTESTED] if texts else [])
+
+
+def expected(each: Sequence[Coverage]) -> float | None:
+    """Share of P's mistakes that would be drawn pairs if P took an image for any other class alike.
+
+    Run by run, as data sets differ both in how many pairs were drawn and in how often P is wrong;
+    None where it never is.
+    """
+    wrong = sum(one.inside + one.outside for one in each)
+    hits = ((one.inside + one.outside) * one.drawn / one.possible for one in each if one.possible)
+    return sum(hits) / wrong if wrong else None
 
 
 def _strongest(report: Report, album: Album, dataset: str, mixed: Contender) -> list[list[Any]]:
@@ -187,23 +202,24 @@ def _tested(run: Run | None, label: int, negative: int) -> list[str]:
 
 def negatives_csv(report: Report, mixed: Sequence[Contender]) -> str:
     """The pairs that each run drew most, with two of their images."""
-    lines: list[Sequence[Field]] = [
-        ("dataset", "backbone", "seed", "class", "negative_class", "times", "image", "drawn")
-    ]
-    for dataset in report.results.datasets:
-        for contender in mixed:
-            part = _tuned_part(report, dataset, contender)
-            known = names(report, dataset, part) if part is not None else []
-            for score in report.results.runs(dataset, contender):
-                lines += _csv_lines(score, known)
+    fields = ("seed", "class", "negative_class", "times", "image", "drawn")
+    lines: list[Sequence[Field]] = [("dataset", "backbone", *shots_field(report.series), *fields)]
+    for shots, each in report.apart.items():
+        for dataset in each.results.datasets:
+            for contender in mixed:
+                part = _tuned_part(each, dataset, contender)
+                known = names(each, dataset, part) if part is not None else []
+                start = [dataset, contender.backbone, *shots_cell(shots)]
+                for score in each.results.runs(dataset, contender):
+                    lines += _csv_lines(score, start, known)
     return csv_text(lines)
 
 
-def _csv_lines(score: Score, known: Sequence[str]) -> list[Sequence[Field]]:
-    start = [score.dataset, score.contender.backbone, score.seed]
+def _csv_lines(score: Score, start: list[str], known: Sequence[str]) -> list[Sequence[Field]]:
     return [
         [
             *start,
+            score.seed,
             known[pair["label"]],
             known[pair["negative"]],
             pair["times"],

@@ -11,7 +11,7 @@ from dpc.report.ablations import LADDER, rungs
 from dpc.report.context import Report, shots_name
 from dpc.report.notes import notes, text_of
 from dpc.report.scatter import tradeoff
-from dpc.report.svg import Drawing
+from dpc.report.svg import Drawing, colors
 from dpc.report.tables import HEADINGS, TRANSDUCTIVE, Selection, Table, main_table, selection_table
 
 DATASET_COLUMNS = {
@@ -104,8 +104,7 @@ def tradeoff_section(report: Report) -> Section:
     words = (
         "Right is better on base classes, up is better on new ones. Dotted lines join points of "
         "equal H. Grey lines lead from zero-shot CLIP to the tuned prompt, arrows from there to "
-        "DPC. A colour is one backbone on the whole page"
-        f"{apart if report.results.transductive else ''}."
+        f"DPC. {colors(report.results.backbones)}{apart if report.results.transductive else ''}."
     )
     drawings = tradeoff(report.results)
     gallery = Gallery(drawings, empty="Nothing to draw: no method ran.", wide=True)
@@ -176,13 +175,18 @@ def run_section(report: Report) -> Section:
     return Section("run", "What ran", "What ran", "run.html.j2", values=values)
 
 
-def at_most_shots(report: Report) -> str:
-    """Says which shots a part is of, where there are several."""
+def at_most_shots(report: Report, filed: bool = True) -> str:
+    """Says which shots a part is of, where there are several.
+
+    Args:
+        filed: whether its files hold the others.
+    """
     shots = list(report.series)[-1]
     if len(report.series) < 2:
         return ""
     which = f"{shots_name(shots or 0)}, the most there are"
-    return f" Shown are the runs of {which}; the files hold every number of shots."
+    files = "; the files hold every number of shots" if filed else ""
+    return f" Shown are the runs of {which}{files}."
 
 
 def _columns(datasets: Sequence[Mapping[str, Any]]) -> dict[str, str]:

@@ -13,7 +13,7 @@ from dpc.report.effects import effect
 from dpc.report.rows import Results
 from dpc.report.scores import Contender
 from dpc.report.sections import Gallery, Section
-from dpc.report.svg import LINES, MARKERS, TONES, Drawing, color, draw, slug, tone
+from dpc.report.svg import MARKERS, Drawing, color, colors, draw, line_marker, slug, tone
 from dpc.report.tables import AVERAGE
 
 PANEL = (3.8, 3.4)  # inches
@@ -21,8 +21,7 @@ DASHES = {"baseline": "-.", "plain": "--", "budget": ":", "dpc": "-"}
 WORDS = (
     "Accuracy on all classes by the number of training images a class; the axis doubles from mark "
     "to mark, and zero-shot CLIP, which has none, stands at 0. Mean and one standard deviation "
-    "over the seeds. A colour is one backbone on the whole page: dashed alone, drawn through with "
-    "DPC, dotted with the same budget."
+    "over the seeds. Dashed alone, drawn through with DPC, dotted with the same budget."
 )
 GAIN = (
     "DPC minus its backbone at each number of shots: mean over the seeds of their mean differences "
@@ -42,7 +41,8 @@ def section(report: Report) -> Section:
         Gallery([each for each in panels if each is not None], empty="No method ran."),
         Gallery([gain] if gain is not None else [], "What DPC adds", GAIN),
     )
-    words = (WORDS + (" Hollow marks are transductive." if first.transductive else ""),)
+    apart = " Hollow marks are transductive." if first.transductive else ""
+    words = (f"{WORDS} {colors(first.backbones)}.{apart}",)
     return Section("shots", "Accuracy against shots", "Shots", words=words, galleries=galleries)
 
 
@@ -102,7 +102,7 @@ def _panel(series: Series, name: str) -> Drawing | None:
     )
     paint = partial(_paint, results, _axis(series), lines, title)
     return draw(
-        slug("shots", name.lower()),
+        slug("shots", *(() if name == AVERAGE else (name,))),
         title,
         alt,
         PANEL,
@@ -165,7 +165,7 @@ def _gain_panel(series: Series) -> Drawing | None:
     )
     paint = partial(_paint_gains, results, _axis(series), lines, title)
     return draw(
-        slug("shots", "gain"),
+        slug("gain", "shots"),
         title,
         alt,
         PANEL,
@@ -186,13 +186,12 @@ def _paint_gains(
     axes.axhline(0, color=color("quiet"), linewidth=0.9)
     middle = (len(lines) - 1) / 2
     for number, (backbone, points) in enumerate(lines.items()):
-        name = tone(results.backbones, backbone)
         axes.errorbar(
             [axis.at(shots) + 0.08 * (number - middle) for shots, _, _ in points],
             [mean for _, mean, _ in points],
             yerr=[half for _, _, half in points],
-            color=color(name),
-            marker=LINES[TONES.index(name)],
+            color=color(tone(results.backbones, backbone)),
+            marker=line_marker(results.backbones, backbone),
             fillstyle="none" if backbone in results.transductive else "full",
             elinewidth=0.9,
             capsize=2,

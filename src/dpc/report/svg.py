@@ -29,7 +29,7 @@ PALETTE: Mapping[str, tuple[str, str]] = {
 }
 TONES = tuple(name for name in PALETTE if name.startswith("tone"))
 MARKERS = {"zero_shot": "o", "plain": "s", "budget": "D", "dpc": "^", "baseline": "P"}
-LINES = ("o", "s", "^", "D", "v", "P")  # markers of the tones where a line is a backbone
+LINES = ("o", "s", "^", "D", "v", "P")  # where a line is a backbone
 
 STYLE = {
     "svg.hashsalt": "dpc",
@@ -54,6 +54,7 @@ STYLE = {
     "lines.markersize": 4.5,
     "figure.facecolor": "none",
     "axes.facecolor": "none",
+    "text.parse_math": False,  # a name may hold a dollar sign
     "text.color": PALETTE["ink"][0],
     "axes.edgecolor": PALETTE["ink"][0],
     "axes.labelcolor": PALETTE["ink"][0],
@@ -104,6 +105,20 @@ def tone(backbones: Sequence[str], backbone: str) -> str:
     return TONES[backbones.index(backbone) % len(TONES)]
 
 
+def line_marker(backbones: Sequence[str], backbone: str) -> str:
+    """Where a line is a backbone; with its tone no other's among the first 36."""
+    place = backbones.index(backbone)
+    return LINES[(place + place // len(TONES)) % len(LINES)]
+
+
+def colors(backbones: Sequence[str]) -> str:
+    """What a colour means, to begin a sentence."""
+    text = "A colour is one backbone on the whole page"
+    if len(backbones) > len(TONES):
+        text += f" (there are {len(TONES)}, and then the first comes again: go by the names)"
+    return text
+
+
 def draw(
     name: str,
     title: str,
@@ -139,5 +154,5 @@ def draw(
 
 
 def slug(*parts: str) -> str:
-    """A file name of letters, digits and hyphens."""
-    return "-".join(re.sub(r"[^A-Za-z0-9]+", "-", part).strip("-") for part in parts)
+    """A file name of letters, digits, hyphens and underscores, which names may hold too."""
+    return "-".join(re.sub(r"[^A-Za-z0-9_]+", "-", part).strip("-") for part in parts)

@@ -45,7 +45,7 @@ def section(report: Report) -> Section:
         "Sweeps" if sweeps else "",
         "Sweeps" if sweeps else "",
         "sweeps.html.j2",
-        (WORDS + at_most_shots(report),),
+        (WORDS + at_most_shots(report, filed=False),),
         galleries,
         {"sweeps": tables, "metrics": metrics},
         {"sweeps.csv": _csv(sweeps)},
@@ -65,12 +65,12 @@ def _sentences(found: Sweep, grid: Results) -> Iterator[str]:
 
 
 def _sentence(found: Sweep, top: Best, noun: str, own: str | None) -> str:
-    if top.even:
-        return f"{top.contender.label}: {noun} is {amount(top.value)} at every point."
     where = f"{found.axis} = {found.label(top.point)}" if found.keys else found.label(top.point)
-    start = f"{top.contender.label}: {noun} is highest at {where}, {amount(top.value)}"
+    place = f"highest at {where}, {amount(top.value)}"
+    start = f"{top.contender.label}: {noun} is "
+    start += f"{amount(top.value)} at every point" if top.even else place
     if top.point == own:
-        return f"{start}, the grid's own value."
+        return f"{start}." if top.even else f"{start}, the grid's own value."
     if top.change is None:
         return f"{start}; the grid has no such row to compare it with."
     change, std = top.change.mean, top.change.std

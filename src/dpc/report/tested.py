@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from dpc.evaluation.statistics import detectable
 from dpc.report import export
+from dpc.report.against import against
 from dpc.report.context import Report
 from dpc.report.effects import Effect, effects, on_each_set
 from dpc.report.headline import Gain, gains
@@ -76,7 +77,7 @@ def power(found: Sequence[Gain]) -> str:
 
 
 def gain_headings(results: Results) -> list[str]:
-    """Headings of :func:`gain_cells`."""
+    """Headings of `gain_cells`."""
     protocol = results.protocol
     return [
         "Backbone",
@@ -167,7 +168,8 @@ def cells_section(report: Report) -> Section | None:
 
 
 def effects_section(report: Report) -> Section:
-    """All tests, of the most shots on the page, of every number of shots in the file."""
+    """All tests, of the most shots on the page, of every number of shots in the file, which
+    has those of "What prompts buy" too."""
     tested, cells = (
         {shots: with_images(group, report.context.predictions) for shots, group in each.items()}
         for each in (effects(report.series), on_each_set(report.series))
@@ -182,6 +184,11 @@ def effects_section(report: Report) -> Section:
         "beside": BESIDE,
         "more": at_most_shots(report),
     }
-    files = {"effects.csv": export.effects_csv(tested, cells)}
+    bought = {
+        shots: [each for group in table.values() for each in group]
+        for shots, table in against(report.series).items()
+    }
+    averages = {shots: [*group, *bought[shots]] for shots, group in tested.items()}
+    files = {"effects.csv": export.effects_csv(averages, cells)}
     title = "Effects tested"
     return Section("effects", title, "Effects", "effects.html.j2", values=values, files=files)
