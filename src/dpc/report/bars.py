@@ -21,6 +21,7 @@ WORDS = (
     "zero-shot CLIP, the upright line: to the right is better than zero-shot, to the left worse. "
     "The axes do not begin at 0."
 )
+LETTERS, LETTER = 16, 0.065  # of a method's name that have room; inches for each one more
 Cells = Mapping[Contender, Cell]
 
 
@@ -52,6 +53,7 @@ def bars(results: Results) -> list[Drawing]:
 
 def _draw(results: Results, name: str, title: str, cells: Cells) -> Drawing:
     metrics = results.protocol.metrics
+    room = LETTER * max(0, max(map(len, _labels(list(cells)))) - LETTERS)
     alt = f"Accuracy of every method, {title}. " + " ".join(
         f"{contender.label}: "
         + ", ".join(f"{metric} {_text(cell, metric)}" for metric in metrics)
@@ -59,10 +61,10 @@ def _draw(results: Results, name: str, title: str, cells: Cells) -> Drawing:
         for contender, cell in cells.items()
     )
     return draw(
-        slug("bars", name.lower()),
+        slug("bars", *(() if name == AVERAGE else (name,))),
         title,
         alt,
-        (WIDTH, MARGIN + LINE * len(cells)),
+        (WIDTH + room, MARGIN + LINE * len(cells)),
         partial(_paint, results, title, cells),
         columns=len(metrics),
         fields=("method", *(field for m in metrics for field in (m, f"{m}_std"))),

@@ -10,6 +10,7 @@ from typing import Any
 from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup, escape
 
+from dpc.errors import DpcError
 from dpc.report import metrics, words
 from dpc.report.baselines import in_short
 from dpc.report.context import Report, ReportContext, report, shots_name
@@ -36,7 +37,7 @@ def build(rows: Iterable[Row], context: ReportContext) -> dict[str, bytes]:
         File name relative to the report's directory -> content, sorted by name.
 
     Raises:
-        DpcError: a row that cannot be read, see ``rows.collect``.
+        DpcError: a row that cannot be read, see ``rows.collect``; two figures of one name.
     """
     rows = list(rows)
     made = report(rows, context)
@@ -53,6 +54,12 @@ def build(rows: Iterable[Row], context: ReportContext) -> dict[str, bytes]:
     content["index.html"] = _page(made, sections, named).encode("utf-8")
     for section in sections:
         for drawing in (each for gallery in section.galleries for each in gallery.drawings):
+            if f"figures/{drawing.name}.svg" in content:
+                raise DpcError(
+                    f"two figures of the report would be called {drawing.name}, the second one "
+                    f"{drawing.title!r}; give a data set or backbone that it is named after "
+                    "another name"
+                )
             content[f"figures/{drawing.name}.svg"] = drawing.svg
             content[f"figures/{drawing.name}.pdf"] = drawing.pdf
             content[f"figures/{drawing.name}.csv"] = drawing.csv.encode("utf-8")

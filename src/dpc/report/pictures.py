@@ -21,7 +21,8 @@ class Album:
         self._held: dict[tuple[str, str | int], tuple[str, str]] = {}  # id and data URI
 
     def show(self, dataset: str, image: str | int, name: str) -> Markup:
-        """A picture of an image, or of a class by its label, with the name of the class.
+        """A picture of a training image, or of a class by its label, with the name of the class,
+        which the picture leaves out: it would be read twice.
 
         Where an image cannot be read, words stand in its place.
         """
@@ -35,8 +36,8 @@ class Album:
         if not data:
             return Markup('<span class="quiet">no picture</span> {}').format(name)
         return Markup(
-            '<svg width="{0}" height="{0}" role="img" aria-label="{1}"><use href="#{2}"/></svg> {1}'
-        ).format(SIDE, name, place)
+            '<svg width="{0}" height="{0}" role="img" aria-label="{1}"><use href="#{2}"/></svg> {3}'
+        ).format(SIDE, "Training image" if isinstance(image, str) else "Test image", place, name)
 
     def sheet(self) -> Markup:
         """All pictures shown so far, invisible where it stands."""

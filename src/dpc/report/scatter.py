@@ -34,7 +34,7 @@ def tradeoff(results: Results) -> list[Drawing]:
     if len(results.datasets) > 1 and averages:
         cells = {(AVERAGE, contender): cell for contender, cell in averages.items()}
         title = f"Average of {len(results.datasets)} data sets"
-        drawings.append(_draw(results, ("tradeoff", "average"), title, cells))
+        drawings.append(_draw(results, ("tradeoff",), title, cells))
     for backbone in results.backbones:
         family = [m for m in results.shown() if m.backbone in (backbone, "zero_shot")]
         cells = {
@@ -49,7 +49,7 @@ def tradeoff(results: Results) -> list[Drawing]:
     return drawings
 
 
-def _draw(results: Results, name: tuple[str, str], title: str, cells: Cells) -> Drawing:
+def _draw(results: Results, name: tuple[str, ...], title: str, cells: Cells) -> Drawing:
     tones = {m: tone(results.backbones, m.backbone) for _, m in cells}
     return draw(
         slug(*name),
