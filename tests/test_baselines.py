@@ -11,7 +11,7 @@ import pytest
 import torch
 from drawings import OVERRIDES, write_dataset
 from report_protocols import context, generalized, page, transfer
-from report_rows import make_rows
+from report_rows import make_nine, make_rows
 
 from dpc import artifacts
 from dpc.baselines import BASELINES, baseline
@@ -191,6 +191,13 @@ def test_what_prompts_buy_follows_from_the_numbers(lead, above, below):
         assert each.family == 2
     words = section(made).words[0]
     assert ("None is shown to be above it." in words) == (above == 0)
+
+
+def test_methods_that_are_left_out_are_said_to_be():
+    rows = with_baselines(make_nine(("icons-tabler",)), seeds=(1, 2, 3), lead=30.0)
+    made = report(rows, ReportContext())
+    assert "None (transductive ones left out) is shown to be" in section(made).words[0]
+    assert "with a prompt (transductive ones left out) against" in in_short(made.series)
 
 
 def test_one_seed_tells_nothing_apart():

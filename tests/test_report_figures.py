@@ -29,8 +29,8 @@ def of(rows, **fields):
 
 
 def test_scatter_and_bars_are_those_of_the_rows(files):
-    place = {line["method"]: line for line in table(files, "figures/tradeoff-average.csv")}
-    bars = {line["method"]: line for line in table(files, "figures/bars-average.csv")}
+    place = {line["method"]: line for line in table(files, "figures/tradeoff.csv")}
+    bars = {line["method"]: line for line in table(files, "figures/bars.csv")}
     assert list(place) == list(bars) and len(bars) == 10
     for method, line in bars.items():
         by_seed = {}

@@ -2,6 +2,7 @@
 
 import csv
 import io
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -107,6 +108,11 @@ def test_one_seed_compares_with_no_other_and_says_so():
     assert part.other is None
     assert "Without a second seed" in invariance.verdict([part])
     assert invariance.cells(part)[8] == "–"
+    null = {"low": 0.1, "mean": 0.15, "high": 0.2}
+    clear = {"statistics": {"pearson": {"value": 0.9, "permuted": null, "step": null}}}
+    runs = [(score, clear) for score, _ in part.runs]
+    assert replace(part, runs=runs).reason[0] == "open"
+    assert replace(part, runs=runs, others={SETS[0]: [{"pearson": 0.5}]}).reason[0] == "confirmed"
 
 
 def test_the_line_is_the_mean_over_runs_and_its_depth_is_below_the_straight_one():

@@ -268,7 +268,7 @@ def test_colours_go_by_place_and_are_distinct():
 
 def test_figures_of_nine_rows(built):
     names = {name.removeprefix("figures/") for name in built if name.endswith(".svg")}
-    assert {"tradeoff-average.svg", *(f"tradeoff-{name}.svg" for name in NINE)} <= names
+    assert {"tradeoff.svg", *(f"tradeoff-{name}.svg" for name in NINE)} <= names
     for curve in ("omega_b", "omega_n"):
         curve = curve.replace("_", "-")
         assert {f"{curve}-{name}.svg" for name in NINE} <= names

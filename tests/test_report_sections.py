@@ -1,8 +1,6 @@
 """Class by class, hard negatives, calibration and provenance: their numbers by plain counting,
 their words in both directions, their pictures."""
 
-import csv
-import io
 import re
 from collections import Counter
 from dataclasses import replace
@@ -11,8 +9,8 @@ import numpy as np
 import pytest
 from report_protocols import ROWS
 from report_rows import make_rows
+from report_sections import CONTEXT, NAMES, NEGATIVES, SEEDS, SETS, rows, table
 
-from dpc.evaluation.calibration import BINS
 from dpc.report import calibration, classes, negatives, provenance
 from dpc.report.context import ReportContext, report
 from dpc.report.page import build
@@ -20,76 +18,10 @@ from dpc.report.parts import PARTS
 from dpc.report.pictures import Album
 from dpc.report.predictions import Run
 
-SETS, SEEDS = ("icons-tabler", "icons-remix"), (1, 2)
-NAMES = ["bell", "cat & dog", "cloud", "star", "gear", "hat"]  # the first four are base classes
-METHODS = ("coop", "coop+dpc", "zero_shot")
-NEGATIVES = [
-    {"label": 1, "negative": 2, "times": 7, "image": "cat/1.png", "drawn": "cloud/2.png"},
-    {"label": 0, "negative": 3, "times": 4, "image": "bell/1.png", "drawn": "star/2.png"},
-]
-
-
-def bins(images: int, sure: float, right: float) -> list[list[float]]:
-    """All images in one bin."""
-    return [[images, sure, right] if n == 9 else [0, 0.0, 0.0] for n in range(BINS)]
-
-
-def predictions() -> dict:
-    """Random ones; DPC reads new classes as the backbone does."""
-    draw, found = np.random.default_rng(0), {}
-    labels = {"base": draw.integers(0, 4, 60), "new": draw.integers(0, 2, 30)}
-    for dataset in SETS:
-        for method in METHODS:
-            for seed in ("all",) if method == "zero_shot" else [f"shots16-seed{s}" for s in SEEDS]:
-                held = {}
-                for part, true in labels.items():
-                    guess = draw.integers(0, true.max() + 1, len(true))
-                    held[f"{part}.predictions"] = np.where(
-                        draw.random(len(true)) < 0.5, true, guess
-                    )
-                    held[f"{part}.labels"] = true
-                found[dataset, method, seed] = held
-        for seed in SEEDS:
-            alone, mixed = (found[dataset, m, f"shots16-seed{seed}"] for m in METHODS[:2])
-            mixed["new.predictions"] = alone["new.predictions"]
-            mixed["record/negatives"] = np.array([[1, 2, 7], [0, 3, 4]], np.int32)
-    return found
-
-
-CONTEXT = ReportContext(
-    params={"run": {"datasets": list(SETS), "backbones": ["coop"]}},
-    clip="icons",
-    datasets=[{"name": name, "classnames": NAMES, "classes_base": 4} for name in SETS],
-    predictions=predictions(),
-    made=[
-        {name: f"{name} of {n}" for name in provenance.COLUMNS} | {"dataset": SETS[n % 2]}
-        for n in range(4)
-    ],
-)
-# confidence minus accuracy: 10 points and −5 for zero-shot CLIP, …
-SURE = {"zero_shot": (60, -5), "coop": (-3, 12), "coop+dpc": (-3, 12)}
-
-
-def rows() -> list[dict]:
-    found = []
-    for row in make_rows(SETS, SEEDS):
-        more = {"shots": 16 if row["seed"] else None}
-        if row["method"] in SURE:
-            base, new = SURE[row["method"]]
-            more["reliability"] = {"base": bins(60, 62, 62 - base), "new": bins(30, 62, 62 - new)}
-        if row["dpc"]:
-            more["negatives"] = NEGATIVES
-        found.append(row | more)
-    return found
-
 
 @pytest.fixture(scope="module")
 def made():
     return report(rows(), CONTEXT)
-
-
-def table(section, name: str) -> list[dict[str, str]]:
-    return list(csv.DictReader(io.StringIO(section.files[name])))
 
 
 def held(dataset, method, seed):
@@ -178,11 +110,21 @@ def test_coverage_of_mistakes_by_drawn_pairs():
 def test_verdict_in_both_directions():
     hit, miss = negatives.Coverage(10, 100, 5, 5, 0, 0), negatives.Coverage(60, 100, 5, 5, 0, 0)
     assert negatives.verdict({"A": [hit]}).startswith("With A, ")
-    assert "more often than pairs" in negatives.verdict({"A": [hit]})
-    assert "no more often than pairs" in negatives.verdict({"A": [miss]})
+    assert "training more often than other" in negatives.verdict({"A": [hit]})
+    assert "training no more often than other" in negatives.verdict({"A": [miss]})
+    assert negatives.verdict({"A": [hit]}).endswith(negatives.UNTESTED)
     both = negatives.verdict({"A": [hit], "B": [miss]})
     assert both.index("With A") < both.index("With B")
     assert negatives.verdict({"A": [replace(hit, inside=0, outside=0)]}) == ""
+
+
+def test_what_mistakes_meet_by_chance_is_counted_set_by_set():
+    few = negatives.Coverage(12, 12, 90, 0, 1, 0)  # every pair was drawn
+    many = negatives.Coverage(980, 9900, 8, 92, 0, 1)  # 9.9 % drawn, 8 % met
+    assert negatives.expected([few, many]) == pytest.approx((90 + 100 * 980 / 9900) / 190)
+    assert "no more often" in negatives.verdict({"A": [few, many]})
+    cells = negatives.coverage_cells([few, many])
+    assert cells[2:4] == [f"{100 * 98 / 190:.1f} %", f"{100 * (90 + 980 / 99) / 190:.1f} %"]
 
 
 def test_strongest_pairs_stand_beside_what_the_test_takes_them_for(made):
@@ -252,7 +194,8 @@ def test_a_picture_is_held_once_and_shown_where_it_helps(page):
     used = re.findall(r'role="img" aria-label="[^"]+"><use href="#([^"]+)"/>', text)
     assert set(used) == set(held) and len(held) == len(set(held))
     assert len(used) > len(held) > 8
-    assert 'aria-label="cat &amp; dog"' in text
+    named = re.findall(r'aria-label="([^"]+)"><use href="[^"]+"/></svg> ', text)
+    assert set(named) == {"Training image", "Test image"} and len(named) == len(used)
     assert text.count("no picture") == len(SETS)  # one image that cannot be read, in each set
 
 
@@ -291,6 +234,10 @@ def test_protocols_without_halves_have_all_classes_in_one_part(protocol):
     )
     made = report(lines, context)
     assert {line["part"] for line in table(classes.section(made), "classes.csv")} == {"test"}
+    series = {(str(shots) if shots else None) for shots in made.series}
+    for section, name in ((classes, "classes"), (classes, "confusions"), (negatives, "negatives")):
+        found = table(section.section(made), f"{name}.csv")
+        assert {line.get("shots") for line in found} == series
     section = negatives.section(made)
     assert [name for name, _ in section.values["sets"]] == sets[:1]
     counted = section.values["lines"][made.results.contender("coop", "dpc")]
