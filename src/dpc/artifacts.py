@@ -38,7 +38,7 @@ class Artifact:
         return self.part()
 
     def part(self, *prefixes: str) -> str:
-        """As :attr:`content`, of the tensors whose names begin with one of ``prefixes``: what a
+        """As `content`, of the tensors whose names begin with one of ``prefixes``: what a
         stage depends on that reads no other. Without prefixes, of all."""
         hasher = _Hasher(prefixes)
         for name, value in _contiguous(self.tensors).items():
@@ -47,11 +47,11 @@ class Artifact:
 
 
 class Examined(NamedTuple):
-    """What :func:`examine` says of a file.
+    """What `examine` says of a file.
 
     Attributes:
-        content: as :attr:`Artifact.content`.
-        part: as :meth:`Artifact.part` of the prefixes that were asked for.
+        content: as `Artifact.content`.
+        part: as `Artifact.part` of the prefixes that were asked for.
     """
 
     results: Mapping[str, Any]
@@ -107,7 +107,7 @@ def read(path: Path, remedy: str = "run the stage that makes it again") -> Artif
 
 def some(path: Path, remedy: str, suffixes: tuple[str, ...]) -> dict[str, np.ndarray]:
     """The tensors of a .safetensors artefact whose names end so, by name; no other byte of the
-    tensors is read, so that no seal is checked: see :func:`examine`.
+    tensors is read, so that no seal is checked: see `examine`.
 
     Raises:
         DpcError: missing, truncated or not an artefact.
@@ -128,13 +128,13 @@ def _json(path: Path, remedy: str) -> Any:
 
 
 def examine(path: Path, remedy: str, prefixes: tuple[str, ...] = ()) -> Examined:
-    """As :func:`read`, without holding the tensors: they are read piece by piece, and hashed.
+    """As `read`, without holding the tensors: they are read piece by piece, and hashed.
 
     Args:
         prefixes: of the tensors that ``part`` is about; none: of all.
 
     Raises:
-        DpcError: as :func:`read`.
+        DpcError: as `read`.
     """
     if path.suffix == ".json":
         found = read(path, remedy)

@@ -38,12 +38,12 @@ def full_disk_is_one_line(path: Path) -> Iterator[None]:
 
 def is_file(path: Path) -> bool:
     """Whether a file is there; none is where the system refuses the name, as one that is too long
-    (:meth:`pathlib.Path.is_file` raises there)."""
+    (`pathlib.Path.is_file` raises there)."""
     return os.path.isfile(path)  # noqa: PTH113
 
 
 def is_folder(path: Path) -> bool:
-    """Whether a folder is there; as :func:`is_file`."""
+    """Whether a folder is there; as `is_file`."""
     return os.path.isdir(path)  # noqa: PTH112
 
 

@@ -30,7 +30,7 @@ def claim(gpus: Sequence[str], share: int, title: str) -> int:
     The GPU that the fewest use comes first. A second call gives what the first one gave.
 
     Args:
-        gpus: their names, see :func:`dpc.devices.visible_gpus`; at least one.
+        gpus: their names, see `dpc.devices.visible_gpus`; at least one.
         share: processes that may compute on one GPU at a time; the same for all of a machine.
         title: what this process does, for those who wait.
 

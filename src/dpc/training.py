@@ -75,7 +75,7 @@ def sgd(
 ) -> torch.optim.SGD:
     """SGD of the common recipe: no dampening, no Nesterov, decay on every learned tensor.
 
-    The learning rate is set by :func:`train`, once an epoch.
+    The learning rate is set by `train`, once an epoch.
     """
     return torch.optim.SGD(parameters, lr=0.0, momentum=momentum, weight_decay=weight_decay)
 
@@ -108,7 +108,7 @@ def shuffled_batches(n: int, size: int, seed: int) -> Callable[[int], Iterator[T
 
 
 def steps_an_epoch(n: int, size: int) -> int:
-    """Batches of an epoch of :func:`shuffled_batches`."""
+    """Batches of an epoch of `shuffled_batches`."""
     return max(1, n // size)
 
 

@@ -126,7 +126,7 @@ class Backbone(nn.Module, ABC):
     def from_teacher(
         cls, clip: Clip, teacher: Teacher, params: Any, generator: torch.Generator
     ) -> Self:
-        """As :meth:`from_clip`, for a backbone that :attr:`needs_teacher`."""
+        """As `from_clip`, for a backbone that `needs_teacher`."""
         return cls.from_clip(clip, params, generator)
 
     @abstractmethod
@@ -183,7 +183,7 @@ class Backbone(nn.Module, ABC):
         """Named losses beside the one over the classes; none unless a backbone has them.
 
         Args:
-            task, views, classes: as in :meth:`losses`.
+            task, views, classes: as in `losses`.
             images: (B, d) this backbone's image features, not normalised.
             texts: (U, d) its text features of ``classes``, not normalised.
         """

@@ -80,7 +80,7 @@ def fit(
     Args:
         lessons: of equally many batches an epoch.
         rates: learning rate, epochs, averaging.
-        on_epoch: called after each epoch with what :attr:`resume` takes.
+        on_epoch: called after each epoch with what `resume` takes.
         resume: go on from there; the result is that of an unbroken run, to the bit.
 
     Returns:
@@ -205,7 +205,7 @@ def _recorder(
     average: Average | None,
 ) -> Callable[[int, Mapping[str, float]], None]:
     """A callback for ``train`` that fills ``history`` and ``average`` and hands a
-    :class:`Progress` on."""
+    `Progress` on."""
 
     def record(epoch: int, losses: Mapping[str, float]) -> None:
         for name, value in losses.items():

@@ -52,7 +52,7 @@ class MaPLe(Backbone):
         context: (n, d_t) of the input, copied.
         deep: J−1 times (n, d_t), of layers 1..J−1, copied.
         couplings: J maps from d_t to d_v, of layers 0..J−1, copied: one module may come twice.
-        words: as in :class:`dpc.backbones.context.Start`.
+        words: as in `dpc.backbones.context.Start`.
     """
 
     Params = MaPLeParams

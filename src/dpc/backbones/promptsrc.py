@@ -78,7 +78,7 @@ class PromptSRC(Backbone):
     Args:
         text: (n, d_t) of layers 0, 1, … of the text tower, copied.
         image: (n, d_v) of layers 0, 1, … of the image tower, copied.
-        words: as in :class:`dpc.backbones.context.Start`.
+        words: as in `dpc.backbones.context.Start`.
         templates: sentences with {} whose mean is the frozen text feature.
         text_weight, image_weight: of the two distances.
     """

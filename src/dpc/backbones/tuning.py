@@ -37,7 +37,7 @@ def tune(
     on_epoch: Callable[[Progress], None] | None = None,
     resume: Progress | None = None,
 ) -> History:
-    """Train ``backbone`` in place on ``bank``: :func:`tune_together` of one.
+    """Train ``backbone`` in place on ``bank``: `tune_together` of one.
 
     Returns:
         The mean of each named loss in each epoch; empty if the backbone learns nothing.

@@ -1,5 +1,5 @@
 """Classifiers without prompts, on the same shots and the same frozen features: what prompts must
-beat. A baseline more is one file, one line here, and its block in :mod:`dpc.params.baselines`."""
+beat. A baseline more is one file, one line here, and its block in `dpc.params.baselines`."""
 
 import importlib
 from typing import TYPE_CHECKING

@@ -58,7 +58,7 @@ class Baseline(ABC):
 
     @classmethod
     def operations(cls, images: int, width: int, classes: int, params: Any) -> float:
-        """Multiplications and additions that :meth:`fit` takes, roughly; by default none to count.
+        """Multiplications and additions that `fit` takes, roughly; by default none to count.
 
         Args:
             images, width, classes: N, d and C of the shots.

@@ -52,7 +52,7 @@ class Anatomy:
 
 
 def anatomy(spec: ClipSpec) -> Anatomy:
-    """Of a model that :func:`dpc.clip.spec.check_spec` lets pass.
+    """Of a model that `dpc.clip.spec.check_spec` lets pass.
 
     Raises:
         DpcError: a local json that says too little.

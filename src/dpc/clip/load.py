@@ -1,4 +1,4 @@
-"""From a :class:`~dpc.clip.spec.ClipSpec` to a :class:`~dpc.clip.model.Clip`."""
+"""From a `dpc.clip.spec.ClipSpec` to a `dpc.clip.model.Clip`."""
 
 import contextlib
 import logging

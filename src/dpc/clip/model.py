@@ -27,7 +27,7 @@ class Clip:
         mean, std, interpolation, resize_mode: how images are prepared (see ``datasets``): the
             shorter side resized and the centre cropped, or, with "squash", both sides resized.
         precision: "fp32", or "bf16": the towers run under autocast; what they return is fp32.
-        shortcuts: leave out work that cannot change a result (see :meth:`encode_text`).
+        shortcuts: leave out work that cannot change a result (see `encode_text`).
 
     Raises:
         DpcError: the text tower takes no prompts, or images are not square.
@@ -89,7 +89,7 @@ class Clip:
 
     @property
     def cuts_context(self) -> bool:
-        """Whether a sentence is computed up to its end alone: see :meth:`encode_text`."""
+        """Whether a sentence is computed up to its end alone: see `encode_text`."""
         return self.shortcuts and self._text.causal
 
     @property
@@ -135,7 +135,7 @@ class Clip:
 
         Under a causal mask positions behind the longest EOT change nothing: with ``shortcuts``
         the context ends there, wherever the tower's mask says that this is so, and the first
-        tokens that all sentences share are computed once (:mod:`dpc.clip.prefix`).
+        tokens that all sentences share are computed once (`dpc.clip.prefix`).
 
         Args:
             tokens: (C, L) ids, L the full context.
@@ -150,7 +150,7 @@ class Clip:
         return self.encode_texts([(tokens, prompts)])[0]
 
     def encode_texts(self, asked: Sequence[tuple[Tensor, Sequence[Tensor]]]) -> list[Tensor]:
-        """:meth:`encode_text` of several ids and prompts, in one forward pass where that can be."""
+        """`encode_text` of several ids and prompts, in one forward pass where that can be."""
         start = len(self.tokenizer.opening)
         sentences = [
             Sentences(tokens, prompts, start, int(self.tokenizer.ends(tokens).min()) - start)
@@ -178,7 +178,7 @@ class Clip:
             return self._image.encode(images.to(self.device), prompts, self.shortcuts).float()
 
     def encode_images(self, asked: Sequence[tuple[Tensor, Sequence[Tensor]]]) -> list[Tensor]:
-        """:meth:`encode_image` of several images and prompts, in one forward pass.
+        """`encode_image` of several images and prompts, in one forward pass.
 
         Prompts of the same shapes: each image then gets its own.
         """

@@ -56,7 +56,7 @@ def find_prefix(
 
 
 def is_known(block: nn.Module) -> bool:
-    """Whether :func:`run_prefixes` computes what ``block`` itself does.
+    """Whether `run_prefixes` computes what ``block`` itself does.
 
     Types are compared exactly: a subclass may compute something else, and so may a module that
     somebody hooked into.
@@ -87,7 +87,7 @@ def run_alone(
     kept: int | None = None,
     behind: Tensor | None = None,
 ) -> Tensor:
-    """The first ``kept`` tokens of ``x`` (N, T, d) behind ``block``, which :func:`is_known`, every
+    """The first ``kept`` tokens of ``x`` (N, T, d) behind ``block``, which `is_known`, every
     token seeing all others.
 
     PyTorch's own layer projects a transposed view, so that the CPU multiplies T small matrices
@@ -113,7 +113,7 @@ def run_alone(
 
 
 def run_for_first(block: ResidualAttentionBlock, x: Tensor) -> Tensor:
-    """The first token of ``x`` (N, T, d) behind ``block``, as :func:`run_alone`: (N, 1, d).
+    """The first token of ``x`` (N, T, d) behind ``block``, as `run_alone`: (N, 1, d).
 
     It sees all tokens; what they would become is not computed. For a tower's last block, of which
     the class token alone is read.
@@ -128,7 +128,7 @@ def run_for_first(block: ResidualAttentionBlock, x: Tensor) -> Tensor:
 
 
 def feed_forward(mlp: nn.Sequential, x: Tensor) -> Tensor:
-    """``x`` (N, T, d) behind ``mlp``, of a block that :func:`is_known`.
+    """``x`` (N, T, d) behind ``mlp``, of a block that `is_known`.
 
     QuickGELU, h · σ(1.702 h), is SiLU(1.702 h) / 1.702. The first product takes the factor in, the
     last one's result, a quarter as wide, is divided: one pass over the wide tensor in place of
@@ -191,7 +191,7 @@ class SharedPrefix:
 def run_prefixes(
     block: ResidualAttentionBlock, each: Sequence[SharedPrefix], xs: Sequence[Tensor]
 ) -> list[Tensor]:
-    """Every x (1, p + C * S, d) behind ``block``, which :func:`is_known`.
+    """Every x (1, p + C * S, d) behind ``block``, which `is_known`.
 
     Sentences of several callers go through one block together: its norms, projections and MLP run
     over all their rows, and only attention keeps them apart.

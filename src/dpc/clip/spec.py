@@ -146,7 +146,7 @@ def weights_identity(spec: ClipSpec) -> dict[str, str | None]:
     ``sha256`` is None for a tag or a seed, where the name itself is the identity.
 
     Raises:
-        DpcError: see :func:`check_spec`.
+        DpcError: see `check_spec`.
     """
     check_spec(spec)
     weights = weights_file(spec)

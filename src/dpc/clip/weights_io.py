@@ -29,7 +29,7 @@ def read_weights(path: Path, archive: bool = False) -> dict[str, Tensor]:
 
     Args:
         path: the file.
-        archive: it is one of OpenAI's TorchScript archives, as :func:`openai_models` found by
+        archive: it is one of OpenAI's TorchScript archives, as `openai_models` found by
             its published SHA-256; nothing else may be opened so, since opening it runs code.
 
     Raises:

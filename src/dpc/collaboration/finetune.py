@@ -70,7 +70,7 @@ def finetune(
     resume: Progress | None = None,
     pool: Bank | None = None,
 ) -> tuple[Backbone, Statistics]:
-    """The parallel prompt: a copy of ``tuned``, trained; :func:`finetune_together` of one."""
+    """The parallel prompt: a copy of ``tuned``, trained; `finetune_together` of one."""
     pairs = [Pair(task, tuned, bank, seed, pool)]
     return finetune_together(pairs, recipe, on_epoch, resume)[0]
 

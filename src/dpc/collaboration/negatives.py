@@ -45,7 +45,7 @@ def hard_negatives(
     negatives taken so far; what it holds already is dropped.
 
     Args:
-        ranking: (B, C−1) of :func:`rank`.
+        ranking: (B, C−1) of `rank`.
         labels: (B,) classes of the images.
         k: an image and its K−1 negatives; K above the number of classes means all of them.
         refill: walk on down the ranking until K−1 new classes are found or none is left;

@@ -94,7 +94,7 @@ class Manifest:
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> "Manifest":
-        """The manifest that :meth:`as_json` wrote."""
+        """The manifest that `as_json` wrote."""
         return cls(
             dataset=content["dataset"],
             classnames=tuple(content["classnames"]),

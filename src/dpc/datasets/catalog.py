@@ -22,7 +22,7 @@ class Published:
         split: file of CoOp's authors that parts the images; empty: the dataset has none.
         classes: how many.
         train, val, test: images of each split; None: there is no such split.
-        content: SHA-256 of the parsed split file, see :func:`dpc.datasets.split_file.content_hash`;
+        content: SHA-256 of the parsed split file, see `dpc.datasets.split_file.content_hash`;
             None: there is none, or it is not known.
         template: sentence of zero-shot CLIP; {} is the class name.
         marks: paths below ``folder`` that are there if it is this dataset's folder.

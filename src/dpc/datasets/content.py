@@ -71,7 +71,7 @@ def undecodable(
 
     Args:
         folder: that ``names``, paths in it, start from.
-        known: name -> SHA-256, as :func:`hashes` found them.
+        known: name -> SHA-256, as `hashes` found them.
         what: names the work where progress is shown.
 
     Raises:

@@ -98,7 +98,7 @@ def images_below(
         around: device and inode of the folders that it lies in.
 
     Raises:
-        DpcError: as :func:`look`, or a link that leads back to a folder around it.
+        DpcError: as `look`, or a link that leads back to a folder around it.
     """
     status = folder.stat()
     here = (status.st_dev, status.st_ino)

@@ -46,7 +46,7 @@ def read(name: str, params: Params) -> Raw:
     """A dataset with the SHA-256 of every image; each was decoded once, now or earlier.
 
     Raises:
-        DpcError: as :func:`listing`; an image is missing, or some cannot be decoded.
+        DpcError: as `listing`; an image is missing, or some cannot be decoded.
     """
     found = listing(name, params)
     names = found.images
@@ -98,7 +98,7 @@ def as_published(name: str, found: Listing) -> bool | None:
 
 
 def sources(name: str, params: Params) -> dict[str, str]:
-    """What :func:`read` depends on, by content: the files of the listing, and all images as one.
+    """What `read` depends on, by content: the files of the listing, and all images as one.
 
     Looked at once for parameters that were read: a large set takes seconds, and every cell asks.
 
@@ -107,7 +107,7 @@ def sources(name: str, params: Params) -> dict[str, str]:
         however many images there are, and the same wherever they lie.
 
     Raises:
-        DpcError: as :func:`listing`; an image is missing.
+        DpcError: as `listing`; an image is missing.
     """
     from dpc.hashes import remembered_sha256
 

@@ -114,7 +114,7 @@ def listed(entries: Entries, folder: Path, place: Path) -> dict[str, tuple[tuple
     """The lists as a reader returns them; every path stays inside ``folder``.
 
     Raises:
-        DpcError: as :func:`inside`.
+        DpcError: as `inside`.
     """
     for split in SPLITS:
         for name, _, _ in entries[split]:

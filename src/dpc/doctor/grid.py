@@ -1,6 +1,6 @@
 """What the grid of the params file will take: cells, time, memory, disk, before anything runs.
 
-Time and memory are those of :mod:`dpc.stages.estimate` (to a factor of three and of two) and of the
+Time and memory are those of `dpc.stages.estimate` (to a factor of three and of two) and of the
 encoding of images; reading and decoding images is not counted.
 """
 

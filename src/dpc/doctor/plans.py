@@ -87,7 +87,7 @@ class Planner:
         """The teacher's own, one.
 
         Raises:
-            DpcError: as :meth:`trainings`.
+            DpcError: as `trainings`.
         """
         if self._teacher_clip is None:
             raise ValueError("this grid has no teacher")

@@ -52,7 +52,7 @@ def compare(before: Sequence[np.ndarray], after: Sequence[np.ndarray]) -> dict[s
     Returns:
         ``layers``, ``width``; ``step``, the length of P' − P as a share of P's (None: P is 0);
         ``by_layer``, the Pearson correlation of each; and ``statistics``, by the names of
-        :func:`agreement`, with ``value``, ``permuted`` (``mean``, ``high``: its 95 % quantile,
+        `agreement`, with ``value``, ``permuted`` (``mean``, ``high``: its 95 % quantile,
         ``p``: the share of draws that agree at least as well) and ``step`` (the same, and ``low``:
         its 5 % quantile).
     """
@@ -120,7 +120,7 @@ Ranked = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 
 def _ranked(profiles: np.ndarray) -> Ranked:
-    """Of profiles (…, d): sizes and ranks (equals share the mean), each as :func:`_unit`, and
+    """Of profiles (…, d): sizes and ranks (equals share the mean), each as `_unit`, and
     places in the order of size, which are all different."""
     order = np.argsort(profiles, axis=-1, kind="stable")
     width = profiles.shape[-1]

@@ -36,7 +36,7 @@ def offset_curve(
     """Accuracies when an offset is taken off the base classes' logits (calibrated stacking).
 
     Tuned classes are too sure of themselves; the curve shows how much of a loss is that alone.
-    Arguments and errors as of :func:`joint_accuracies`.
+    Arguments and errors as of `joint_accuracies`.
 
     Returns:
         ``{"offset", "base", "new", "overall"}`` for each offset, in their order.

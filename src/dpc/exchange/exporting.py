@@ -112,7 +112,7 @@ def write_folder(folder: Path, content: Mapping[str, bytes], force: bool) -> Non
     """Write all files of ``folder``, or none: a temporary sibling takes its name at the end.
 
     Raises:
-        DpcError: as :func:`check_folder`, or the disk is full or not writable.
+        DpcError: as `check_folder`, or the disk is full or not writable.
     """
     check_folder(folder, force)
     with full_disk_is_one_line(folder):

@@ -25,8 +25,8 @@ class Corpus:
     Attributes:
         inks: (N, 64, 64) uint8.
         words: of each image, as its name has them, the head (what it shows) first.
-        styles: (N,) int64, index into :data:`STYLE_NAMES`, −1 where it is not known.
-        families: (N,) int64, index into :data:`FAMILY_NAMES`.
+        styles: (N,) int64, index into `STYLE_NAMES`, −1 where it is not known.
+        families: (N,) int64, index into `FAMILY_NAMES`.
         vocabulary: canonical word -> row, alphabetical.
     """
 

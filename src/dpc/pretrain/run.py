@@ -34,7 +34,7 @@ def run(
     are ordered by thread), and on the processor's arithmetic (bfloat16 kernels).
 
     Args:
-        model: a name of :data:`dpc.pretrain.recipe.RECIPES`.
+        model: a name of `dpc.pretrain.recipe.RECIPES`.
         out: folder of ``<model>.safetensors`` and ``<model>.json``.
         threads: 1 or 2.
         resume: folder of the checkpoints; a run of the same recipe, seed, threads and packages

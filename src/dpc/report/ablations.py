@@ -59,7 +59,7 @@ def rungs(results: Results, dataset: str = AVERAGE) -> Iterator[list[Rung]]:
     """The ladder of each ablated backbone, from the backbone alone up to DPC.
 
     Args:
-        results: of :func:`dpc.report.rows.ladder`.
+        results: of `dpc.report.rows.ladder`.
         dataset: whose lines; the average over the data sets if left out.
     """
     average = dataset == AVERAGE

@@ -51,11 +51,11 @@ def paper_context(
     """What ``paper.html.j2`` shows: a line, and tables where a comparison holds.
 
     Args:
-        results: of :func:`dpc.report.rows.collect`.
+        results: of `dpc.report.rows.collect`.
         params: the run's parameters, as plain values.
-        datasets: what the run says of its data, as :class:`dpc.report.context.ReportContext` has
+        datasets: what the run says of its data, as `dpc.report.context.ReportContext` has
             it; those whose ``published`` is not true are left out.
-        ablated: of :func:`dpc.report.rows.ladder`; None: the ablation is not compared.
+        ablated: of `dpc.report.rows.ladder`; None: the ablation is not compared.
     """
     found = comparison(results, params, datasets, ablated)
     return {

@@ -129,10 +129,10 @@ def comparison(
     """Ours beside the paper's base-to-new table, if that comparison holds.
 
     Args:
-        results: of :func:`dpc.report.rows.collect`.
+        results: of `dpc.report.rows.collect`.
         params: the run's parameters, as plain values.
         datasets: what the run says of its data; those not known to be published do not count.
-        ablated: of :func:`dpc.report.rows.ladder`.
+        ablated: of `dpc.report.rows.ladder`.
     """
     why, out = paper_reasons.reasons(params), paper_reasons.left_out(params)
     backbones = [name for name in BACKBONES if name in results.backbones and name not in out]

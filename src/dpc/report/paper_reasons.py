@@ -58,7 +58,7 @@ def foreign(names: Sequence[str], datasets: Sequence[Mapping[str, Any]]) -> dict
 
     Args:
         names: data sets of the run.
-        datasets: what the run says of them, see :class:`dpc.report.context.ReportContext`.
+        datasets: what the run says of them, see `dpc.report.context.ReportContext`.
     """
     entries = {str(each["name"]): each for each in datasets}
     found = {}

@@ -35,7 +35,7 @@ class Cell:
 
     @property
     def base(self) -> Summary:
-        """Of a protocol that tests base and new classes, as :attr:`new` and :attr:`h`."""
+        """Of a protocol that tests base and new classes, as `new` and `h`."""
         return self.values["base"]
 
     @property
@@ -203,7 +203,7 @@ def ladder(
 ) -> Results:
     """The rungs of the ablated backbones, with the backbone alone below and DPC above them.
 
-    Arguments and errors as of :func:`collect`.
+    Arguments and errors as of `collect`.
     """
     rows = list(rows)
     ablated = {row["backbone"] for row in rows if row.get("rung") is not None}
@@ -214,7 +214,7 @@ def ladder(
 def arrange(
     rows: Iterable[Row], datasets: Sequence[str], backbones: Sequence[str], protocol: Protocol
 ) -> Results:
-    """All rows in order, rungs included; see :func:`collect`."""
+    """All rows in order, rungs included; see `collect`."""
     scores: dict[tuple[str, Contender], dict[int | None, Score]] = {}
     for row in rows:
         _check_protocol(row, protocol)
@@ -245,7 +245,7 @@ def arrange(
 
 
 def in_order(contenders: Iterable[Contender], backbones: Sequence[str]) -> tuple[Contender, ...]:
-    """Each contender once, in table order; see :func:`collect`."""
+    """Each contender once, in table order; see `collect`."""
     return tuple(sorted(set(contenders), key=lambda each: _rank(each, backbones)))
 
 

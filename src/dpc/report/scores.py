@@ -25,7 +25,7 @@ class Contender:
     """What a line of a table is about: a method, and for DPC the way ω_b was chosen.
 
     The key names the method alone, as folders and rows do; the label names both. ``name`` and
-    ``transductive`` are what the rows say of the backbone, see :meth:`Results.contender`.
+    ``transductive`` are what the rows say of the backbone, see `Results.contender`.
     """
 
     backbone: str

@@ -84,7 +84,7 @@ def sweep(given: Mapping[str, Any], grid: Results, backbones: Sequence[str]) -> 
     """A sweep of the context, its backbones in table order; None where no backbone has points.
 
     Raises:
-        DpcError: a row that cannot be read, see :func:`dpc.report.rows.arrange`.
+        DpcError: a row that cannot be read, see `dpc.report.rows.arrange`.
     """
     rows: dict[str, list[dict[str, Any]]] = {point: [] for point in given["points"]}
     lacking = {}

@@ -95,7 +95,7 @@ def main_table(results: Results) -> Table:
     """The average over the data sets, then each of them; a column a metric.
 
     The average has a line more for each backbone whose ω_b was chosen on validation shots; its
-    lines on each set stand in :func:`selection_table`.
+    lines on each set stand in `selection_table`.
     """
     metrics = results.protocol.metrics
     blocks = []

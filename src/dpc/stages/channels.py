@@ -24,7 +24,7 @@ BEYOND = (1.2,)
 
 def add_channels(tested: Tested, models: Models, classes: range, start: Backbone | None) -> None:
     """Give a test, whose ω_b were read along with ``BEYOND``, the field ``channels``: ``groups``
-    and arrays as in :func:`measured`, whose arguments these are, and ``beyond``, accuracies of
+    and arrays as in `measured`, whose arguments these are, and ``beyond``, accuracies of
     the weights above 1, which are no choices of ω_b and leave its curve."""
     groups, profiles = measured(models, classes, start)
     beyond = [{"weight": weight, "test": tested.omega_b.pop(weight)} for weight in BEYOND]
@@ -56,12 +56,12 @@ def measured(
     Args:
         models: P and P'.
         classes: those that were tuned on: of them the text features are.
-        start: where stage one began; see :func:`start_of`.
+        start: where stage one began; see `start_of`.
 
     Returns:
         Of ``text_prompts``, ``image_prompts`` and ``other_prompts`` (the tensors that DPC gives a
         parallel, by the tower that reads them as they are), and of ``text_features`` (of length 1)
-        where P' changes them: what :func:`dpc.evaluation.channels.compare` found, and ``start``:
+        where P' changes them: what `dpc.evaluation.channels.compare` found, and ``start``:
         ``pearson`` and ``spearman`` of P with where stage one began (None: unknown, or of
         features). Arrays: ``{group}.profiles`` (2, L, d) of P and P'.
     """

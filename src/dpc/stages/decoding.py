@@ -46,7 +46,7 @@ def batches(
 
     Raises:
         DpcError: what ``render`` or ``reopen`` refuses.
-        RuntimeError: a process was stopped, see :func:`dpc.stages.memory.run_within`; it is
+        RuntimeError: a process was stopped, see `dpc.stages.memory.run_within`; it is
             raised wherever this process is then, not only in here.
     """
     parts = _Parts(render, total, reopen)

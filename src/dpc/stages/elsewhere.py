@@ -27,7 +27,7 @@ def given(
     parts: Mapping[Draw, Mapping[str, Artifact]],
     start: "Callable[[Draw, Mapping[str, Artifact]], tuple[Backbone, Task]]",
 ) -> dict[Draw, Artifact]:
-    """What :func:`taken` makes of the file of every draw.
+    """What `taken` makes of the file of every draw.
 
     Args:
         parts: the inputs of each.

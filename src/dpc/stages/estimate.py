@@ -82,7 +82,7 @@ class Plan:
         return self.memory_of(self.batch)
 
     def memory_of(self, batch: int) -> int:
-        """As :attr:`memory`, with another batch."""
+        """As `memory`, with another batch."""
         share = batch / self.batch
         kept = self.images * share * self.image.each + self.image.fixed + self.text.fixed
         kept += self.classes * (share if self.classes_follow else 1.0) * self.text.each
@@ -122,7 +122,7 @@ def tuning(
 def finetuning(
     title: str, task: Task, tuned: Backbone, images: int, recipe: Finetuning, parameter: str
 ) -> Plan:
-    """The plan of stage two; arguments as :func:`tuning`, ``parameter`` is ``dpc.batch``.
+    """The plan of stage two; arguments as `tuning`, ``parameter`` is ``dpc.batch``.
 
     A batch counts as extended to B·K images and as many classes, if there are so many.
     """

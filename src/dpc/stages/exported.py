@@ -98,7 +98,7 @@ def collect(params: Params, layout: Layout, wanted: Wanted) -> "Exported":
     """The classifier of a cell that is tuned.
 
     Raises:
-        DpcError: as :func:`check`, or something is missing, damaged or stale; the message names
+        DpcError: as `check`, or something is missing, damaged or stale; the message names
             the command that makes it.
     """
     import torch

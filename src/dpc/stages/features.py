@@ -176,7 +176,7 @@ class Encoder:
 
 
 def packed(items: Sequence[Item]) -> "np.ndarray":
-    """(bytes,) uint8: which image each row of a part's tensors is about, as JSON; :func:`items_of`
+    """(bytes,) uint8: which image each row of a part's tensors is about, as JSON; `items_of`
     reads it. A tensor, so that it counts for those alone who read the part."""
     import numpy as np
 

@@ -27,7 +27,7 @@ def clip_for(params: Params) -> Clip:
 
 
 def teacher_clip_for(params: Params) -> Clip:
-    """The frozen CLIP of the teacher, as :func:`clip_for`."""
+    """The frozen CLIP of the teacher, as `clip_for`."""
     return _load(teacher_clip_spec(params), params.run.threads, params.run.gpu_share)
 
 

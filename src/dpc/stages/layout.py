@@ -134,11 +134,11 @@ class PointLayout(Layout):
         return super().teacher(dataset) if self.own_teacher else self.grid.teacher(dataset)
 
     def teacher_text(self, dataset: str) -> Path:
-        """With :meth:`teacher`."""
+        """With `teacher`."""
         own = self.own_teacher
         return super().teacher_text(dataset) if own else self.grid.teacher_text(dataset)
 
     def teacher_images(self, dataset: str) -> Path:
-        """With :meth:`teacher`."""
+        """With `teacher`."""
         own = self.own_teacher
         return super().teacher_images(dataset) if own else self.grid.teacher_images(dataset)

@@ -23,11 +23,11 @@ STOPPED = "DataLoader worker (pid"
 
 
 def run_within(params: Params, job: Job) -> bool:
-    """:func:`dpc.stages.runner.run`, in the memory that there is.
+    """`dpc.stages.runner.run`, in the memory that there is.
 
     Raises:
         DpcError: memory ran out, or a process that decodes images was stopped; or as
-            :func:`dpc.stages.runner.run`.
+            `dpc.stages.runner.run`.
     """
     try:
         return run(job)

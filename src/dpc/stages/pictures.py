@@ -69,7 +69,7 @@ class Pictures:
         return train_view(image, crop, self._form)
 
     def plain_batches(self, items: Sequence[Item]) -> Iterator[Tensor]:
-        """:meth:`plain` of every item, as batches (≤ 256, 3, S, S)."""
+        """`plain` of every item, as batches (≤ 256, 3, S, S)."""
         return self._batches(lambda n: self.plain(items[n]), len(items))
 
     def view_batches(self, items: Sequence[Item], count: int) -> Iterator[Tensor]:

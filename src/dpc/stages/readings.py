@@ -28,7 +28,7 @@ class Classifier(Protocol):
         weights: Sequence[float],
         rows: Tensor | None = None,
     ) -> dict[float, Tensor]:
-        """Logits (N, C) by weight; see :meth:`dpc.stages.models.Models.scores`."""
+        """Logits (N, C) by weight; see `dpc.stages.models.Models.scores`."""
 
     def labels(self, images: str) -> Tensor:
         """(N,) of the images "test" or "val"."""
@@ -184,7 +184,7 @@ def _validation(models: Classifier, classes: range, reading: Reading) -> dict[fl
 def _joint_validation(
     models: Classifier, base: range, new: range, reading: Reading
 ) -> dict[float, float]:
-    """As :func:`_validation`, with the new classes' names competing."""
+    """As `_validation`, with the new classes' names competing."""
     labels = models.labels("val") if reading.choices else torch.zeros(0)
     if len(labels) == 0:
         return {}

@@ -53,10 +53,10 @@ class Input:
         return artifact
 
     def examine(self) -> Examined:
-        """As :meth:`read`, without its tensors.
+        """As `read`, without its tensors.
 
         Raises:
-            DpcError: as :meth:`read`.
+            DpcError: as `read`.
         """
         found = artifacts.examine(self.path, self.remedy, self.parts)
         self._refuse_stale(found.provenance)

@@ -123,7 +123,7 @@ def _features(params: Params, layout: Layout, dataset: str) -> Job:
 
 
 def text_tensors(module: "Backbone", task: "Task") -> "dict[str, Tensor]":
-    """What a student reads of its teacher's classes; see :func:`dpc.stages.states.teacher_of`."""
+    """What a student reads of its teacher's classes; see `dpc.stages.states.teacher_of`."""
     prompts = enumerate(module.prompts().text)
     return {
         "text.features": module.text_features(task),
