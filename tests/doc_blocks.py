@@ -1,7 +1,8 @@
 """The code blocks of the README and the docs, and what can be wrong with a command in them.
 
 A shell block is run by tests/test_docs.py unless the line above it says otherwise:
-`<!-- run by tests/FILE.py -->` or `<!-- not run: REASON -->`.
+`<!-- run by tests/FILE.py -->`, where that file takes its lines from `run_by`, or
+`<!-- not run: REASON -->`.
 """
 
 import argparse
@@ -74,6 +75,16 @@ def all_blocks() -> list[Block]:
         for path in PAGES
         for block in blocks(path.read_text(encoding="utf-8"), page_name(path))
     ]
+
+
+def run_by(test: str) -> list[Block]:
+    """The blocks that are marked as run by a file of tests: ``run_by(__file__)``."""
+    return [block for block in all_blocks() if block.mark == f"run by tests/{Path(test).name}"]
+
+
+def words_of(block: Block) -> list[list[str]]:
+    """Its lines, split as a shell does."""
+    return [shlex.split(line, comments=True) for line in block.lines]
 
 
 def page_name(path: Path) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from coop_layout import write
+from doc_blocks import run_by, words_of
 from doctor_trees import published
 
 from dpc.cli import main
@@ -72,6 +73,14 @@ def test_named_datasets_are_looked_at_alone(project, capsys, monkeypatch):
     assert code == 0
     assert "images opened, none damaged" in text
     assert told(capsys, "dtd", "ucf101")[0] == 1
+
+
+def test_the_commands_of_the_page_find_nothing_wrong_where_nothing_is(project, monkeypatch):
+    project("clip.device=cpu")
+    published(monkeypatch, Path("data"), "dtd")
+    published(monkeypatch, Path("data"), "eurosat")
+    (block,) = run_by(__file__)
+    assert [main(words[1:]) for words in words_of(block)] == [0] * 3
 
 
 def test_all_looks_at_the_others_and_does_not_mind_them(project, capsys):

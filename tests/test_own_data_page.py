@@ -2,27 +2,20 @@
 
 import csv
 import json
-import re
 from pathlib import Path
 
 import numpy as np
 import pytest
+from doc_blocks import run_by
 from PIL import Image, ImageDraw
-from tree import REPOSITORY, Tree
+from tree import Tree
 
-PAGE = REPOSITORY / "docs" / "own-data.md"
 CLASSES = ("barn_owl", "kestrel", "red_kite", "sparrowhawk")
 # What makes it short, and spares the download.
 SMALL = (
     "clip.model=icons clip.pretrained=embedded run.seeds=[1] run.shots=[2] data.views.count=1 "
     "backbones.coop.epochs=1 dpc.epochs=1 dpc.batch=2 dpc.sweep=[0.0,1.0] dpc.sweep_new=[0.0]"
 )
-
-
-def commands() -> list[list[str]]:
-    """The lines of each block that the page tells to type."""
-    blocks = re.findall(r"^```sh\n(.*?)^```$", PAGE.read_text(encoding="utf-8"), re.S | re.M)
-    return [block.splitlines() for block in blocks]
 
 
 def draw(folder: Path) -> None:
@@ -54,8 +47,8 @@ def test_the_page_works_as_it_is_typed(tmp_path):
     draw(tree.root / "data" / "own")
     write_table(tree.root / "data" / "own.csv")
     seen = []
-    for block in commands():
-        for line in block:
+    for block in run_by(__file__):
+        for line in block.lines:
             typed = f"{line} {SMALL}" if line.startswith("dpc params ") else line
             tree.run("bash", "-c", typed)
             if line == "dpc prepare":

@@ -1,13 +1,10 @@
 """The paper's presets against the recipes that were published, written down here once more."""
 
-import re
-import shlex
-from pathlib import Path
-
 import pytest
 from composed import preset
+from doc_blocks import run_by, words_of
 
-from dpc.cli import command_parser, main
+from dpc.cli import main
 from dpc.params.load import checked, load, preset_heading, presets
 from dpc.report.paper_reasons import left_out, reasons
 from dpc.stages.cells import draws_of, methods
@@ -202,19 +199,8 @@ def test_generalized_is_the_benchmark_under_another_protocol():
     assert changed == plain
 
 
-def commands():
-    """Every `dpc …` line of the code blocks of docs/paper.md."""
-    text = (Path(__file__).parents[1] / "docs" / "paper.md").read_text(encoding="utf-8")
-    blocks = re.findall(r"^```sh\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
-    lines = [line for block in blocks for line in block.splitlines()]
-    return [line for line in lines if line.startswith("dpc ")]
-
-
-@pytest.mark.parametrize("command", commands())
-def test_the_commands_of_the_page_are_understood(command):
-    words = shlex.split(command)[1:]
-    assert command_parser().parse_args(words).command == words[0]
-    if words[0] == "params":
-        assert main(words) == 0
-        assert load().protocol == "base-to-new"
-        assert main(["check"]) == 0
+def test_the_small_grid_of_the_page_is_one():
+    ((words,),) = (words_of(block) for block in run_by(__file__))
+    assert words[:2] == ["dpc", "params"] and main(words[1:]) == 0
+    assert load().protocol == "base-to-new"
+    assert main(["check"]) == 0

@@ -3,15 +3,13 @@
 import shutil
 
 import pytest
-from doc_blocks import blocks
-from tree import REPOSITORY, Tree
-
-PAGE = (REPOSITORY / "docs" / "remotes.md").read_text(encoding="utf-8")
+from doc_blocks import run_by
+from tree import Tree
 
 
 @pytest.mark.engine
 def test_results_go_to_a_remote_and_come_back_byte_by_byte(settled, tmp_path):
-    remote, keep, pull, page, back = (b.lines for b in blocks(PAGE, "remotes.md") if b.mark)
+    remote, keep, pull, page, back = (block.lines for block in run_by(__file__))
     there, results = settled.copy(tmp_path / "there"), settled.results()
     folder = tmp_path / "shared"
     folder.mkdir()
