@@ -54,8 +54,9 @@ def engines(params, backbone="promptkd"):
     return slice_files.all_slices(params)[f"sweep.mine.{backbone}"]
 
 
-def teacher_of(params, **changes):
-    return replace(params, teacher=replace(params.teacher, **changes))
+@pytest.fixture(scope="module")
+def before():
+    return cell(LONG)[0], engines(LONG)
 
 
 def test_points_that_are_shown_more_views_have_a_teacher_of_their_own():
@@ -74,16 +75,18 @@ def test_points_that_are_shown_more_views_have_a_teacher_of_their_own():
 @pytest.mark.parametrize(
     "other",
     [
-        teacher_of(LONG, seed=99),
-        teacher_of(LONG, settings={"lr": 0.5}),
+        replace(LONG, teacher=replace(LONG.teacher, seed=99)),
         replace(LONG, data=replace(LONG.data, unlabelled=3)),
         replace(LONG, run=replace(LONG.run, seeds=[1])),
         replace(LONG, run=replace(LONG.run, together=2)),
+        replace(LONG, dpc=replace(LONG.dpc, objective="cross_entropy")),
+        replace(LONG, exceptions={"a": Departure("promptkd", [SET], settings={"lr": 0.5})}),
+        replace(LONG, exceptions={"a": Departure("promptsrc", [SET], settings={"epochs": 2})}),
     ],
 )
-def test_a_cell_is_another_with_another_teacher_or_other_draws(other):
-    assert cell(LONG)[0] != cell(other)[0]
-    assert engines(LONG) != engines(other)
+def test_a_cell_is_another_with_another_teacher_stage_or_draws(other, before):
+    assert cell(other)[0] != before[0]
+    assert engines(other) != before[1]
 
 
 def test_the_code_of_the_teachers_learner_is_a_cells_too(monkeypatch):
