@@ -129,9 +129,9 @@ function filterable(table, frame) {
     for (const { box } of boxes) box.checked = true;
     apply();
   });
-  panel.append(all, status);
+  panel.append(all);
   panel.open = matchMedia("(min-width: 64rem)").matches;
-  frame.before(panel);
+  frame.before(panel, status); // outside, so that a folded panel and paper say what is hidden
 
   function apply() {
     const off = boxes.filter(({ box }) => !box.checked);
@@ -141,7 +141,9 @@ function filterable(table, frame) {
       for (const [head, some] of found) if (head?.classList.contains("apart")) head.hidden = !some;
       body.hidden = !found.some(([, some]) => some);
     }
-    say(`Showing ${rows.filter((row) => !row.hidden).length} of ${rows.length} rows.`);
+    const shown = rows.filter((row) => !row.hidden).length;
+    const some = shown < rows.length ? `${shown} of ${rows.length}` : `All ${shown}`;
+    say(`${some} rows are shown.`);
   }
 }
 
@@ -158,10 +160,21 @@ const contents = document.querySelector("nav details");
 const narrow = matchMedia("(max-width: 63.99rem)");
 const fold = () => (contents.open = !narrow.matches);
 narrow.addEventListener("change", fold);
-contents.addEventListener("click", (event) => {
-  if (event.target.closest("a")) fold();
+addEventListener("click", (event) => {
+  if (!contents.contains(event.target) || event.target.closest("a")) fold();
+});
+addEventListener("keydown", (event) => {
+  if (event.key !== "Escape" || !contents.open || !narrow.matches) return;
+  if (contents.contains(document.activeElement)) contents.querySelector("summary").focus();
+  fold();
 });
 fold();
+
+let opened = [];
 addEventListener("beforeprint", () => {
-  for (const each of document.querySelectorAll("main details")) each.open = true;
+  opened = [...document.querySelectorAll("main details:not([open])")];
+  for (const each of opened) each.open = true;
+});
+addEventListener("afterprint", () => {
+  for (const each of opened) each.open = false;
 });
