@@ -2,6 +2,7 @@
 
 import csv
 import io
+from dataclasses import replace
 
 import numpy as np
 from report_rows import make_rows
@@ -71,6 +72,68 @@ def rows() -> list[dict]:
             more["negatives"] = NEGATIVES
         found.append(row | more)
     return found
+
+
+NULL = {"mean": 0.1, "low": 0.0, "high": 0.2, "p": 0.01}
+CHANNELS = {
+    "layers": 1,
+    "width": 64,
+    "step": 0.5,
+    "by_layer": [0.8],
+    "start": None,
+    "statistics": {
+        name: {"value": 0.8, "permuted": NULL, "step": NULL}
+        for name in ("pearson", "spearman", "top32")
+    },
+}
+PIXEL = (  # a picture of one
+    "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwAD"
+    "hgGAWjR9awAAAABJRU5ErkJggg=="
+)
+
+
+def every_section(nine: list[dict]) -> tuple[list[dict], ReportContext]:
+    """Rows of four backbones that say all that a row can say, and a context to match.
+
+    Args:
+        nine: of ``make_nine`` on these sets and seeds.
+    """
+    mine = {(row["dataset"], row["method"], row["seed"]): row for row in rows()}
+    found, points = [], {"k2": {"dpc.negatives.k": 2}, "k4": {"dpc.negatives.k": 4}}
+    for row in nine:
+        more = {} if row.get("rung") else mine.get((row["dataset"], row["method"], row["seed"]), {})
+        row = row | {k: more[k] for k in ("shots", "reliability", "negatives") if k in more}
+        if row["method"] == "coop+dpc":
+            beyond = [{"weight": 1.2, "test": row["base"] - 1}]
+            row["channels"] = {"groups": {"text_prompts": CHANNELS}, "beyond": beyond}
+        found.append(row)
+        if row["method"] == "zero_shot":
+            probe = {"method": "linear_probe", "backbone": "linear_probe", "label": "Probe"}
+            probe |= {"baseline": {"lr": 0.1}, "images_seen": 900, "base": row["base"] + 5}
+            found += [row | probe | {"seed": n, "source": row["dataset"]} for n in SEEDS]
+    profiles = {"text_prompts.profiles": np.linspace(0, 1, 128, dtype="float32").reshape(2, 1, 64)}
+    held = {
+        key: arrays | (profiles if key[1] == "coop+dpc" else {})
+        for key, arrays in CONTEXT.predictions.items()
+    }
+    own = [row for row in nine if row["backbone"] == "coop" and not row.get("rung")]
+    cells = [
+        {"dataset": name, "backbone": "coop", "label": "CoOp", "transductive": False, "lacking": ""}
+        | {"rows": [r | {"point": p} for p in points for r in own if r["dataset"] == name]}
+        for name in SETS
+    ]
+    cells = [cell | {"rows": [row for row in cell["rows"] if not row["budget"]]} for cell in cells]
+    sweep = {"name": "k", "title": "K × B", "points": points, "own": {"coop": "k4"}, "cells": cells}
+    return found, replace(
+        CONTEXT,
+        predictions=held,
+        sweeps=(sweep,),
+        thumbnail=lambda _, image: "" if image == "bell/1.png" else PIXEL,
+        params=CONTEXT.params | {"seed": 1},
+        versions={"torch": "2"},
+        inputs={"clip": "0123456789abcdef" * 4},
+        commands=("snakemake --cores all",),
+    )
 
 
 def table(section, name: str) -> list[dict[str, str]]:
