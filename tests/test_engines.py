@@ -8,6 +8,7 @@ import subprocess
 import time
 
 import pytest
+from doc_blocks import run_by, words_of
 from drawings import OVERRIDES, write_dataset
 from PIL import Image
 from tree import Tree, made_once
@@ -80,8 +81,9 @@ def test_dvc_after_snakemake_trains_nothing_and_snakemake_after_that_neither(set
 
 def test_committing_a_verified_snakemake_tree_brings_dvc_up_to_date(built, tmp_path):
     tree = built.copy(tmp_path / "tree")
-    tree.run("dpc", "verify")
-    tree.run("dvc", "commit", "-f")
+    _, of_engines, _ = run_by(__file__)
+    assert of_engines.lines == ("dpc verify && dvc commit -f",)
+    tree.run("bash", "-c", *of_engines.lines)
     ran, worked = tree.build("dvc")
     assert (ran, worked) == (set(), set())
 
@@ -255,31 +257,20 @@ def test_two_runs_in_one_tree_do_not_collide(built, tmp_path):
 
 def test_dvc_experiments_show_as_rows(settled, tmp_path):
     tree = settled.copy(tmp_path / "tree")
-    tree.run("git", "add", "-A")
-    tree.run("git", "commit", "-qm", "results")
-    tree.run("dvc", "exp", "run", "-n", "heavier", "-S", "dpc.weight=0.3")
+    of_readme, _, of_engines = run_by(__file__)
+    assert words_of(of_readme)[1:] == words_of(of_engines)
+    committed, heavier, line = of_readme.lines
+    tree.run("bash", "-c", committed)
+    tree.run("bash", "-c", heavier)
     tree.run("dpc", "params", "--from", "params.yaml", "--out", "params.yaml")  # comments back
     changed = tree.run("git", "diff", "-U0", "params.yaml").stdout.splitlines()[4:]
     assert [x for x in changed if "#" not in x and x[0] in "+-"] == [
         "-  weight: 0.2",
         "+  weight: 0.3",
     ]
-    line = experiment_table_command()
-    table = tree.run(*line, "--json").stdout
-    assert "heavier" in table
-    text = tree.run(*line).stdout
+    assert "heavier" in tree.run("bash", "-c", f"{line} --json").stdout
+    text = tree.run("bash", "-c", line).stdout
     rows = [row for row in text.splitlines() if re.search(r"workspace|heavier", row)]
     assert len(rows) == 2
     assert "0.3" in text
     assert "!" not in text
-
-
-def experiment_table_command() -> list[str]:
-    """The line that the README tells to type."""
-    from tree import REPOSITORY
-
-    text = (REPOSITORY / "README.md").read_text()
-    line = next(line for line in text.splitlines() if line.strip().startswith("dvc exp show"))
-    import shlex
-
-    return shlex.split(line.strip())

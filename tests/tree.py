@@ -145,12 +145,12 @@ class Tree:
         return found
 
     def results(self) -> dict[str, bytes]:
-        """Every file of the results."""
+        """Every file of the results but Snakemake's notes in folders that are outputs."""
         root = self.root / "results"
         return {
             path.relative_to(root).as_posix(): path.read_bytes()
             for path in sorted(root.rglob("*"))
-            if path.is_file()
+            if path.is_file() and path.name != ".snakemake_timestamp"
         }
 
     def edit(self, old: str, new: str, name: str = "params.yaml") -> None:
