@@ -89,6 +89,8 @@ def test_page_is_well_formed_and_refers_to_nothing_outside(built, page):
     ids = Counter(a["id"] for _, a in tags.tags if a.get("id"))
     assert [name for name, count in ids.items() if count > 1] == []
     assert {link.removeprefix("#") for link in links if link.startswith("#")} <= set(ids)
+    letters = re.findall(r' d="([^"]+)" transform="scale\(0\.015625\)"', page)
+    assert letters and len(letters) == len(set(letters))  # of all figures together, each once
 
 
 def test_every_figure_has_alt_text_and_files(built, page):

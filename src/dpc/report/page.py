@@ -92,6 +92,13 @@ def _page(made: Report, sections: Sequence[Section], named: Sequence[str]) -> st
         "shots_name": shots_name,
         "listed": words.listed,
     }
+    glyphs = {
+        name: shape
+        for section in sections
+        for gallery in section.galleries
+        for drawing in gallery.drawings
+        for name, shape in drawing.glyphs.items()
+    }
     parts = [
         Markup(environment.get_template(each.template).render(common, section=each, **each.values))
         for each in sections
@@ -101,6 +108,7 @@ def _page(made: Report, sections: Sequence[Section], named: Sequence[str]) -> st
         headline=_headline(made),
         sections=sections,
         parts=parts,
+        glyphs=Markup("").join(Markup(shape) for shape in glyphs.values()),
         policy=_policy(script),
         script=Markup(script),
     )

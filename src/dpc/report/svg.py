@@ -63,6 +63,9 @@ STYLE = {
     "grid.color": PALETTE["faint"][0],
 }
 
+# How matplotlib writes the outline of a letter, once for each figure that has it.
+GLYPH = re.compile(r'(<path id="([^"]+)" d="[^"]*" transform="scale\(0\.015625\)"/>)\s*')
+
 
 @dataclass(frozen=True)
 class Drawing:
@@ -79,14 +82,29 @@ class Drawing:
     csv: str
 
     @property
+    def glyphs(self) -> dict[str, str]:
+        """Shapes of the letters, by their ids: those of one font are the same in every figure."""
+        return {found[2]: " ".join(found[1].split()) for found in GLYPH.finditer(self._text)}
+
+    @property
+    def _text(self) -> str:
+        return self.svg.decode("utf-8")
+
+    @property
     def inline(self) -> str:
-        """The SVG for an HTML page: no document head, ids of its own, colours as CSS variables."""
-        text = self.svg.decode("utf-8")
-        text = text[text.index("<svg") :]
-        text = re.sub(r"<metadata>.*?</metadata>\s*", "", text, flags=re.DOTALL)
+        """The SVG for an HTML page: no document head, ids of its own, colours as CSS variables.
+
+        Glyphs are left to the page, which holds each of them once under its own id.
+        """
+        text = self._text[self._text.index("<svg") :]
+        glyphs = "|".join(map(re.escape, self.glyphs))
+        text = GLYPH.sub("", text)
+        text = re.sub(r"<metadata>.*?</metadata>|<!--.*?-->|<defs>\s*</defs>", "", text, flags=re.S)
         text = re.sub(r' xmlns(:\w+)?="[^"]*"', "", text)
+        text = re.sub(r'<g id="[^"]*"', "<g", text)
+        text = re.sub(r"\s*\n\s*", " ", text).replace("> <", "><")
         text = re.sub(r'\bid="', f'id="{self.name}-', text)
-        text = re.sub(r'href="#', f'href="#{self.name}-', text)
+        text = re.sub(rf'href="#(?!(?:{glyphs})")', f'href="#{self.name}-', text)
         text = re.sub(r"url\(#", f"url(#{self.name}-", text)
         for name, (light, _) in PALETTE.items():
             text = text.replace(light, f"var(--{name.replace('_', '-')})")
