@@ -66,8 +66,8 @@ class Place:
                     f"--{axis} {wanted} contradicts --run, the file of a cell of {axis} {own}; "
                     "leave one of them out"
                 )
-        pairs = zip(said, self.named, strict=True)
-        return Named(*(own if wanted is None else wanted for wanted, own in pairs))
+        given = {axis: value for axis, value in said._asdict().items() if value is not None}
+        return self.named._replace(**given)
 
 
 class Cell(NamedTuple):
