@@ -209,7 +209,8 @@ def _add_others(parsers: Parsers, common: argparse.ArgumentParser) -> None:
         "gc",
         parents=[common],
         help="trim the store to a size",
-        description="Forget what the store has not been asked for longest, and what killed sweeps left.",
+        description="Forget what the store has not been asked for longest, "
+        "and what killed sweeps left.",
     )
     command.add_argument("--keep", default="5GB", metavar="SIZE", help="default: 5GB")
     command.set_defaults(run=commands.run_gc)

@@ -59,8 +59,9 @@ def _of_point(work: Mapping[str, Any], cell: Mapping[str, Any]) -> dict[str, Any
     found: dict[str, Any] = {
         "shots": work["draws"][0][0][0],
         "run.seeds": [seed for group in seeds for seed in group],
-        "run.together: seeds that are trained together": seeds,
     }
+    if any(len(group) > 1 for group in seeds):
+        found["run.together: seeds that are trained together"] = seeds
     for kind, params in work.items():
         stage, _, method = kind.partition("+")
         if stage == "draws":
