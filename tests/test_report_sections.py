@@ -15,7 +15,7 @@ from dpc.report import calibration, classes, negatives, provenance
 from dpc.report.context import ReportContext, report
 from dpc.report.page import build
 from dpc.report.parts import PARTS
-from dpc.report.pictures import Album
+from dpc.report.pictures import MOST, Album
 from dpc.report.predictions import Run
 
 
@@ -203,6 +203,13 @@ def test_without_pictures_names_stand_alone():
     album = Album(CONTEXT, "x")
     assert album.show(SETS[0], 1, "cat & dog") == "cat &amp; dog"
     assert album.sheet() == ""
+
+
+def test_a_data_set_has_so_many_pictures_and_no_more():
+    album = Album(replace(CONTEXT, thumbnail=lambda *_: "data:,"), "x")
+    shown = [album.show(SETS[0], number, "cat") for number in (*range(MOST + 1), 0)]
+    assert [each == "cat" for each in shown] == [*[False] * MOST, True, False]
+    assert album.show(SETS[1], MOST, "cat") != "cat"
 
 
 def test_provenance_has_a_line_for_each_row(page, made):

@@ -9,7 +9,7 @@ from dpc.evaluation.confusion import confused, per_class
 from dpc.evaluation.statistics import TIE
 from dpc.report.context import Report
 from dpc.report.csvs import Field, csv_text, shots_cell, shots_field
-from dpc.report.pictures import Album
+from dpc.report.pictures import MOST, Album
 from dpc.report.predictions import (
     PARTS,
     Run,
@@ -106,6 +106,7 @@ def section(report: Report) -> Section | None:
         "sets": [entry for entry in sets if entry[1]],
         "shown": SHOWN,
         "sheet": album.sheet(),
+        "most": MOST,
         "more": at_most_shots(report),
     }
     files = {

@@ -6,6 +6,7 @@ from dpc.report.context import ReportContext
 from dpc.report.svg import slug
 
 SIDE = 40  # CSS pixels
+MOST = 80  # pictures of a data set in a section: about a kilobyte each
 
 
 class Album:
@@ -24,11 +25,13 @@ class Album:
         """A picture of a training image, or of a class by its label, with the name of the class,
         which the picture leaves out: it would be read twice.
 
-        Where an image cannot be read, words stand in its place.
+        Where an image cannot be read, words stand in its place; where a data set has ``MOST``
+        pictures already, the name stands alone.
         """
-        if self._context.thumbnail is None:
-            return Markup("{}").format(name)
         key = (dataset, image)
+        full = key not in self._held and sum(own == dataset for own, _ in self._held) >= MOST
+        if self._context.thumbnail is None or full:
+            return Markup("{}").format(name)
         if key not in self._held:
             place = slug(self._name, "picture", str(len(self._held)))
             self._held[key] = place, self._context.thumbnail(dataset, image)
