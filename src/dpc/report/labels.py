@@ -1,6 +1,7 @@
 """Names beside points, put where they cover least."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from matplotlib.axes import Axes
 
@@ -18,7 +19,9 @@ OFFSETS = (  # points from the anchor, horizontal and vertical alignment; earlie
     (-6, -6, "right", "top"),
     (0, 16, "center", "bottom"),
     (0, -16, "center", "top"),
+    *((x, y, "left", "center") for x in (24, 46) for y in (0, 10, -10, 20, -20, 30, -30)),
 )
+FAR = 20  # points from which on a line leads from the name to its anchor
 Box = tuple[float, float, float, float]  # left, bottom, right, top in points
 
 
@@ -62,10 +65,16 @@ def place(
             textcoords="offset points",
             ha=horizontal,
             va=vertical,
+            arrowprops=_leader() if abs(dx) > FAR else None,
             fontsize=FONT,
             color=color("ink"),
             zorder=5,
         )
+
+
+def _leader() -> dict[str, Any]:
+    shape: dict[str, Any] = {"arrowstyle": "-", "shrinkA": 0, "shrinkB": 4}
+    return shape | {"color": color("quiet"), "linewidth": 0.5}
 
 
 def _box(name: str, x: float, y: float, horizontal: str, vertical: str) -> Box:
