@@ -86,6 +86,7 @@ def test_a_sweep_without_any_effect_is_compared_with_the_grid_unless_it_is_the_g
 
 
 @pytest.mark.usefixtures("undrawn")
+@pytest.mark.slow
 def test_figures_of_two_names_are_two_and_one_name_is_refused():
     names = {"icons-tabler": "my_set", "icons-remix": "my-set", "icons-phosphor": "average"}
     every = [row | {"dataset": names[row["dataset"]]} for row in make_rows(tuple(names), SEEDS)]
@@ -116,6 +117,7 @@ def test_lines_of_a_colour_have_other_marks():
 
 
 @pytest.mark.usefixtures("undrawn")
+@pytest.mark.slow
 def test_every_part_stands_in_a_section_and_every_link_leads_somewhere():
     every, context = every_section(make_nine(SETS, SEEDS))
     built = build(every, context)["index.html"].decode()
