@@ -11,7 +11,7 @@ from dpc.report.svg import PALETTE
 
 ROOT = Path(__file__).parents[1]
 IMAGES = ROOT / "docs" / "images"
-FIGURE = ROOT / "results" / "report" / "figures" / "tradeoff-average.svg"
+FIGURE = ROOT / "results" / "report" / "figures" / "tradeoff.svg"
 PAPER = ("#ffffff", "#14171c")
 TOKEN = 20  # pixels
 
