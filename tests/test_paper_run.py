@@ -205,6 +205,7 @@ def test_the_preset_is_not_composed_where_no_comparison_holds(monkeypatch):
 # --- the page
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("undrawn")
 def test_every_row_of_every_table_is_as_wide_as_its_head():
     made = rows_at()

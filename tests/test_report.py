@@ -153,6 +153,7 @@ def test_split_rules_may_be_phrases():
     assert "may be in training): icons-tabler." in page
 
 
+@pytest.mark.slow
 def test_bytes_depend_on_nothing_but_the_rows(built):
     """Another process, another order of rows, another hash seed and time zone: the same bytes."""
     program = (
@@ -175,6 +176,7 @@ def test_report_needs_no_torch():
     assert subprocess.run([sys.executable, "-c", program], env=environment).returncode == 0
 
 
+@pytest.mark.slow
 def test_missing_runs_are_dashes():
     rows = make_rows(SETS, (1, 2))
     rows = [r for r in rows if (r["dataset"], r["method"]) != ("icons-remix", "coop+budget")]
