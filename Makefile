@@ -68,6 +68,7 @@ docs: $(READY)
 	NO_MKDOCS_2_WARNING=1 mkdocs build --strict
 	@echo "The site: $(CURDIR)/.cache/site/index.html   (to search in it: mkdocs serve)"
 
+# With a late 3.11 it may take versions that an early one cannot install: try the lock with both.
 lock:
 	@$(FIND_PYTHON); "$$python" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || \
 	{ echo "the lock is made with Python 3.11: make lock PYTHON=/path/to/python3.11" >&2; exit 1; }; \
