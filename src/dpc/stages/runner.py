@@ -218,7 +218,7 @@ def _record(job: Job, worked: bool, seconds: float, cpu: float) -> None:
 
 def _in_engines_tree(job: Job) -> bool:
     """Whether it is no trial in a scratch tree."""
-    return next(iter(job.outputs.values())).parts[0] == Layout().root.name
+    return any(path.parts[0] == Layout().root.name for path in job.outputs.values())
 
 
 def _file_name(job: Job) -> str:
