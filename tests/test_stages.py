@@ -45,20 +45,20 @@ def run(*command: str) -> int:
     return main([command[0], "-q", *command[1:]])
 
 
-def make_tree(root: Path) -> None:
-    write_dataset(root)
-    write_params()
+def finish(root: Path, *overrides: str) -> Path:
+    """A tree at ``root`` in which every stage is done."""
+    with contextlib.chdir(root):
+        write_dataset(root)
+        write_params(*overrides)
+        for stage in STAGES:
+            assert run(stage) == 0
+    return root
 
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory) -> Path:
     """A tree with every stage done, not to be changed."""
-    root = tmp_path_factory.mktemp("finished")
-    with contextlib.chdir(root):
-        make_tree(root)
-        for stage in STAGES:
-            assert run(stage) == 0
-    return root
+    return finish(tmp_path_factory.mktemp("finished"))
 
 
 @pytest.fixture()

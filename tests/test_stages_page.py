@@ -1,7 +1,6 @@
 """What the page shows of a run, against its artefacts: pictures, hard negatives, calibration."""
 
 import base64
-import contextlib
 import csv
 import io
 import json
@@ -10,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from drawings import NAMES, write_dataset
+from drawings import NAMES
 from PIL import Image
-from test_stages import STAGES, row, run, write_params
+from test_stages import finish, row
 from tree import working_copy
 
 from dpc import artifacts
@@ -33,12 +32,7 @@ def finished(tmp_path_factory) -> Path:
     """A tree whose batches leave classes out, so that they are negatives, and whose prompts move;
     not to be changed."""
     root = tmp_path_factory.mktemp("finished")
-    with contextlib.chdir(root):
-        write_dataset(root)
-        write_params("dpc.batch=1", "backbones.coop.lr=0.5", "backbones.coop.epochs=4")
-        for stage in STAGES:
-            assert run(stage) == 0
-    return root
+    return finish(root, "dpc.batch=1", "backbones.coop.lr=0.5", "backbones.coop.epochs=4")
 
 
 @pytest.fixture()
